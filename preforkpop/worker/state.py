@@ -1,0 +1,45 @@
+"""The directory in which a user's lock, index and journal lie: ``state_dir/users/NAME``.
+
+Made by a worker before it becomes the user (system users: as root, below a directory that only root
+can write to) or as the account that owns all mail (virtual users).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+
+class StateError(Exception):
+    """A state directory that cannot be used; the text names it and what to do."""
+
+
+def users_directory(state_dir: str) -> str:
+    """The directory that holds all users' directories."""
+    return f"{state_dir}/users"
+
+
+def ensure(state_dir: str, user: str, uid: int, gid: int) -> str:
+    """The user's directory, made if it is missing: mode 0700, owned by the user."""
+    path = f"{state_dir}/users/{user}"
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return _make(path, uid, gid)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid:
+        raise StateError(f"{path} is not a directory of uid {uid}: move it away, or chown it")
+    return path
+
+
+def _make(path: str, uid: int, gid: int) -> str:
+    try:
+        os.mkdir(path, 0o700)
+        if os.geteuid() == 0:
+            os.chown(path, uid, gid, follow_symlinks=False)
+    except FileExistsError:
+        return path  # another worker of the same user was quicker
+    except OSError as error:
+        raise StateError(f"cannot make {path}: {error.strerror}; check state_dir") from error
+    return path
