@@ -6,11 +6,21 @@ Run by a worker, as the mailbox's own user (or as the account that owns all virt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from preforkpop.pop3.transaction import Maildrop, StoreError
 
-__all__ = ["Maildrop", "MaildropError", "Place", "StoreError"]
+__all__ = ["Maildrop", "MaildropError", "OpenMaildrop", "Place", "StoreError"]
+
+
+class OpenMaildrop(Maildrop, Protocol):
+    """A maildrop as ``open.open_maildrop`` gives it to a worker."""
+
+    notes: list[str]
+    """What the administrator should know of (a damaged index that was made anew, a lock that was
+    broken): a line each; nothing in them comes unescaped from outside."""
 
 
 class MaildropError(StoreError):
@@ -30,3 +40,5 @@ class Place:
     lock_timeout: float = 30.0  # seconds
     mail_lock_check: int = 500  # messages between two looks at the clock
     uidl: str = "native"
+    progress: Callable[[], None] = lambda: None
+    """Called every ``mail_lock_check`` messages or more often while opening and updating."""
