@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 from preforkpop.ipc.channel import MAXIMUM_MESSAGE, MessageError
 
@@ -45,7 +46,7 @@ def _strings(message: bytes, at: int, count: int) -> list[bytes]:
     return found
 
 
-def _head(layout: struct.Struct, message: bytes) -> tuple[int | float | bytes, ...]:
+def _head(layout: struct.Struct, message: bytes) -> tuple[Any, ...]:
     try:
         return layout.unpack_from(message)
     except struct.error:
@@ -73,7 +74,7 @@ class Admitted:
         """The message from octets; MessageError when it is none."""
         listener, port, accepted = _head(_ADMITTED, message)
         peer = message[_ADMITTED.size :].decode("ascii", "replace")
-        return cls(listener, port, accepted, peer)  # type: ignore[arg-type]
+        return cls(listener, port, accepted, peer)
 
 
 _CLIENT = struct.Struct("<BHdIBBB")
@@ -110,13 +111,13 @@ class Client:
         """From the beginning of a message and its strings."""
         listener, port, accepted, number, tls, failures, bad = _head(_CLIENT, message)
         return cls(
-            listener,  # type: ignore[arg-type]
-            port,  # type: ignore[arg-type]
-            accepted,  # type: ignore[arg-type]
-            number,  # type: ignore[arg-type]
+            listener,
+            port,
+            accepted,
+            number,
             bool(tls),
-            failures,  # type: ignore[arg-type]
-            bad,  # type: ignore[arg-type]
+            failures,
+            bad,
             peer.decode("ascii", "replace"),
             stamp,
         )
@@ -253,19 +254,19 @@ class Grant:
     def unpack(cls, message: bytes) -> Grant:
         """The message from octets; MessageError when it is none."""
         tls, port, accepted, deadline, uid, gid, count = _head(_GRANT, message)
-        at = _GRANT.size + 4 * count  # type: ignore[operator]
+        at = _GRANT.size + 4 * count
         try:
             groups = struct.unpack_from(f"<{count}I", message, _GRANT.size)
         except struct.error:
             raise MessageError("a grant without its groups") from None
-        user, home, path, peer, mechanism, rest = _strings(message, at, 6)  # type: ignore[arg-type]
+        user, home, path, peer, mechanism, rest = _strings(message, at, 6)
         return cls(
             bool(tls),
-            port,  # type: ignore[arg-type]
-            accepted,  # type: ignore[arg-type]
-            deadline,  # type: ignore[arg-type]
-            uid,  # type: ignore[arg-type]
-            gid,  # type: ignore[arg-type]
+            port,
+            accepted,
+            deadline,
+            uid,
+            gid,
             groups,
             user.decode(),
             home.decode("utf-8", "surrogateescape"),

@@ -1,8 +1,8 @@
 """What each process is doing: shared memory that the master made before the forks.
 
-One slot for each process, one writer for each slot; ``who``, ``status``, the pools, the stuck-worker
-watch and inetd mode read it, and nothing ever waits for it. A reader can catch a slot half way
-through a change; every reader tolerates that, because it looks again.
+One slot for each process, one writer for each slot; ``who``, ``status``, the pools, the watch for
+stuck workers and inetd mode read it, and nothing ever waits for it. A reader can catch a slot half
+way through a change; every reader tolerates that, because it looks again.
 
 The states of all slots stand together at the beginning, one octet each, so that counting the idle
 workers is one pass over a few hundred octets.

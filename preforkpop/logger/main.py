@@ -2,8 +2,8 @@
 
 Runs as the login user, without privileges. Other processes are chrooted or run as mailbox users and
 could not reopen /dev/log or a file: their lines come over one socket pair, a packet a line. Python
-stacks of stuck workers come over a pipe, as text. The logger ends when no process is left that could
-say anything, so the last words of a shutdown are written too.
+stacks of stuck workers come over a pipe, as text. The logger ends when no process is left that
+could say anything, so the last words of a shutdown are written too.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ class Client:
         "sock",
         "tls",
         "watching",
+        "watching_worker",
     )
 
     def __init__(
@@ -80,6 +81,7 @@ class Client:
         self.half_closed = False  # the client will send nothing more
         self.progress = accepted
         self.watching = 0  # the epoll events its socket is registered for; 0 when it is not
+        self.watching_worker = 0  # the same for the worker's socket
 
     def close(self) -> None:
         """Close all that the client holds."""

@@ -1,8 +1,9 @@
 """The event loop of a login process: clients before login, and TLS relays after it.
 
 Run by each login process, without privileges, in an empty root directory. A client is greeted,
-speaks the AUTHORIZATION state, and leaves forward: its socket goes to auth with the credentials. Only
-a verdict of refusal brings it back. A client that speaks TLS stays, and its plaintext is relayed.
+speaks the AUTHORIZATION state, and leaves forward: its socket goes to auth with the credentials.
+Only a verdict of refusal brings it back. A client that speaks TLS stays, and its plaintext is
+relayed.
 
 Client sockets stay in blocking mode, because a worker will block on them; here every call says that
 it does not wait.
@@ -10,6 +11,7 @@ it does not wait.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import secrets
@@ -271,10 +273,8 @@ class Server:
     def _drop_tls(self, client: Client) -> None:
         """Send OpenSSL's alert, if it made one, and close."""
         if client.tls is not None and not client.outward:
-            try:
+            with contextlib.suppress(OSError):
                 client.sock.send(client.tls.outgoing(), socket.MSG_DONTWAIT)
-            except OSError:
-                pass
         self._gone(client)
 
     # ------------------------------------------------------------------ login
@@ -386,16 +386,16 @@ class Server:
             client = self._adopt(sock, descriptors[1], machine, known)
             client.greeted = True
             return client
-        client = self._clients.by_number.get(known.number)
-        if client is None or client.phase is not Phase.VERDICT:
+        waiting = self._clients.by_number.get(known.number)
+        if waiting is None or waiting.phase is not Phase.VERDICT:
             channel.close_all(descriptors)
             return None
         os.close(descriptors[0])
-        client.lease = descriptors[1]
-        relay = self._relay.detach(client)
+        waiting.lease = descriptors[1]
+        relay = self._relay.detach(waiting)
         del self._by_descriptor[relay]
-        client.machine.restore(verdict.rest)
-        return client
+        waiting.machine.restore(verdict.rest)
+        return waiting
 
     def _refused(self, client: Client, line: bytes, *, failed: bool) -> None:
         """Answer a login that auth refused, and go on with what the client had sent behind it."""
@@ -496,9 +496,9 @@ class Server:
     def _tick(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
             _due, number, line = heapq.heappop(self._delayed)
-            client = self._clients.by_number.get(number)
-            if client is not None and client.phase is Phase.PENALTY:
-                self._refused(client, line, failed=True)
+            waiting = self._clients.by_number.get(number)
+            if waiting is not None and waiting.phase is Phase.PENALTY:
+                self._refused(waiting, line, failed=True)
         if now - self._swept >= SWEEP:
             self._swept = now
             self._sweep(now)

@@ -1,8 +1,9 @@
 """Log lines from any process to the one that writes the log.
 
 Every process holds the sending end of one socket pair; the logger process holds the other. A line
-is one packet: "SEVERITY PID ROLE TEXT". It never blocks a session: when the logger cannot keep up the line is counted and the count is
-told with the next one that gets through. Whatever a client sent is escaped here.
+is one packet: "SEVERITY PID ROLE TEXT". It never blocks a session: when the logger cannot keep up,
+the line is counted, and the count is told with the next one that gets through. Whatever a client
+sent is escaped here.
 """
 
 from __future__ import annotations

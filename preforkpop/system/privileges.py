@@ -89,9 +89,9 @@ def _prove(uid: int, gid: int, groups: Sequence[int]) -> None:
         raise PrivilegeError("supplementary groups of another identity are left")
     if holds_capabilities():
         raise PrivilegeError("capabilities are left")
-    for regain in (lambda: os.setuid(0), lambda: os.setgid(0), lambda: os.seteuid(0)):
+    for regain in (os.setuid, os.setgid, os.seteuid, os.setegid):
         try:
-            regain()
+            regain(0)
         except PermissionError:
             continue
         raise PrivilegeError("root could be regained")
