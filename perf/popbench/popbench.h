@@ -6,7 +6,8 @@
  * --seconds, plus what the sessions in progress need (at most --timeout each).
  *
  *   main.c     options, the loop, which client is served when
- *   session.c  one POP3 session: the script, the parser of replies, the checks
+ *   session.c  one POP3 session: the script, the replies, the checks
+ *   body.c     a message that is arriving: its end, its stuffed dots, its digest
  *   stream.c   a non-blocking connection, in the clear or over TLS
  *   users.c    who may log in, and what their messages must hash to
  *   report.c   errors and latencies, and the JSON object that is printed at the end
@@ -63,7 +64,7 @@ uint64_t now_ns(void);
 void report_fault(enum fault kind, const char *user, const char *detail);
 uint64_t report_faults(void);
 void report_latency(enum latency kind, uint64_t nanoseconds);
-void report_print(const struct report *report);
+void report_print(const struct report *report, bool json);
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *array, size_t wanted, size_t *capacity, size_t element);
 
@@ -112,6 +113,23 @@ enum progress stream_flush(struct stream *stream);
 void stream_close(struct stream *stream);
 const char *stream_error(const struct stream *stream);
 
+/* ---- body.c ---- */
+
+#define BODY_CONTEXT 4      /* octets that body_feed() wants to be able to write in front of its data */
+
+struct body {
+    uint64_t octets;        /* as transmitted so far, the final line included */
+    uint64_t stuffed;       /* dots that were doubled */
+    char tail[BODY_CONTEXT];/* the last octets before those to come; at first a line end */
+    size_t held;            /* verify: octets of the tail that are not hashed yet */
+    EVP_MD_CTX *hash;       /* verify: of the octets without stuffing and final line; NULL: not wanted */
+};
+
+void body_begin(struct body *body, bool verify);
+size_t body_feed(struct body *body, char *data, size_t length, bool *complete);    /* how much was the body's */
+uint64_t body_octets(const struct body *body);      /* of the message */
+void body_digest(struct body *body, uint8_t *digest);
+
 /* ---- session.c ---- */
 
 enum scenario { SCENARIO_POLL, SCENARIO_FETCH, SCENARIO_STAT, SCENARIO_HOLD_WAITING, SCENARIO_HOLD_LOGGED_IN };
@@ -121,28 +139,21 @@ enum step { STEP_GREETING, STEP_USER, STEP_PASS, STEP_STAT, STEP_UIDL, STEP_LIST
 
 struct plan {               /* what all sessions of a run have in common */
     enum scenario scenario;
+    bool uidl;              /* scenario stat: UIDL after STAT */
     bool verify;            /* a manifest was given */
     uint64_t from, until;   /* the measured time, in nanoseconds of CLOCK_MONOTONIC */
     struct report *report;
 };
 
-struct body {               /* of a RETR reply that is arriving */
-    uint64_t octets;        /* as transmitted, dots stuffed, the final line included */
-    uint64_t stuffed;       /* dots that were doubled */
-    char tail[5];           /* the last five octets: "\r\n.\r\n" ends it */
-    EVP_MD_CTX *hash;       /* verify: of the octets without stuffing */
-    char carry[3];          /* verify: octets that may still turn out to be the final line, or a stuffed dot */
-    size_t carried;
-};
-
 struct session {
     struct stream stream;
     const struct plan *plan;
-    struct user *user;
+    struct user *user;              /* NULL: does not log in */
     bool active, listing, in_body;  /* listing, in_body: inside a multi-line reply, after its +OK */
     enum step step;
+    uint32_t watched;               /* main.c: what epoll waits for */
     uint64_t opened, sent, progress;
-    char line[LINE_LIMIT + 1];      /* a line whose end has not arrived */
+    char line[LINE_LIMIT];          /* a line whose end has not arrived */
     size_t line_length;
     size_t count, listed;           /* messages by STAT; lines of the listing so far */
     uint64_t octets, listed_octets;
@@ -155,8 +166,8 @@ struct session {
 };
 
 void session_start(struct session *session, const struct plan *plan, struct user *user, int port, SSL_CTX *tls);
-void session_event(struct session *session, uint32_t events);   /* of epoll; ends the session when it is over */
-void session_quit(struct session *session);                     /* a held one */
-void session_expire(struct session *session);                   /* no progress within the time-out */
+void session_event(struct session *session);    /* ends the session when it is over */
+void session_quit(struct session *session);     /* a held one */
+void session_expire(struct session *session);   /* no progress within the time-out */
 
 #endif

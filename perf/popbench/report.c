@@ -119,13 +119,26 @@ static void print_faults(void)
     printf("},\"errors_total\":%lu", report_faults());
 }
 
-void report_print(const struct report *report)
+static void print_summary(const struct report *report, double seconds, double cpu)
+{
+    printf("%lu sessions in %.2f s: %.1f a second, %.1f MB/s; generator CPU %.2f s; %lu errors\n", report->sessions,
+           seconds, (double)report->sessions / seconds, (double)report->octets / 1e6 / seconds, cpu, report_faults());
+    for (int kind = 0; kind < FAULT_KINDS; kind++)
+        if (faults[kind].count)
+            printf("%s: %lu, first: %s\n", fault_names[kind], faults[kind].count, faults[kind].example);
+}
+
+void report_print(const struct report *report, bool json)
 {
     struct rusage usage;
     double seconds = report->seconds > 0 ? report->seconds : 1;
     getrusage(RUSAGE_SELF, &usage);
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    if (!json) {
+        print_summary(report, seconds, cpu);
+        return;
+    }
     printf("{\"seconds\":%.6f,\"sessions\":%lu,\"sessions_all\":%lu,\"messages\":%lu,\"octets\":%lu,", seconds,
            report->sessions, report->sessions_all, report->messages, report->octets);
     printf("\"sessions_per_second\":%.2f,\"megabytes_per_second\":%.3f,\"generator_cpu_seconds\":%.6f,\"tls\":",
