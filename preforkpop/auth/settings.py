@@ -26,7 +26,12 @@ PLANNED_MECHANISMS = (
 class Source:
     """One entry of ``authentication.sources``."""
 
-    type: str = option("pam", '"pam" or "passwd-file"', choices=("pam", "passwd-file"))
+    type: str = option(
+        "pam",
+        '"pam": the system\'s users; "passwd-file": a file of users, as Dovecot reads it',
+        choices=("pam", "passwd-file"),
+        planned=("shadow", "sql", "ldap", "oauth2"),
+    )
     service: str = option("pop3", "PAM: the service, a file in /etc/pam.d")
     path: str = option("", "passwd-file: the file", kind=Kind.PATH)
 
@@ -37,9 +42,11 @@ class Authentication:
 
     mechanisms: tuple[str, ...] = option(
         (*MECHANISMS, "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"),
-        "ways to log in: USER (with PASS), APOP, PLAIN (AUTH PLAIN); the others are names for later"
-        " versions and are not offered by this one",
-        choices=(*MECHANISMS, *PLANNED_MECHANISMS),
+        "ways to log in: USER (with PASS), APOP (where a passwd-file has the secret), PLAIN (AUTH"
+        " PLAIN)",
+        minimum=1,
+        choices=MECHANISMS,
+        planned=PLANNED_MECHANISMS,
     )
     clear_text_password: str = option(
         "tls",
@@ -69,5 +76,6 @@ class Authentication:
     )
     downcase_user: bool = option(False, "fold user names to lower case")
     trim_domain: bool = option(False, "cut user names at the first @")
-    sources: tuple[Source, ...] = (Source(),)
-    """Asked in order until one knows the user."""
+    sources: tuple[Source, ...] = option(
+        (Source(),), "where users are known: asked in order until one knows the user", minimum=1
+    )

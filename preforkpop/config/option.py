@@ -1,14 +1,14 @@
 """How a setting is declared: a typed dataclass field with default, unit, bounds and help.
 
 Imported wherever settings are declared; runs in no process of its own and does nothing at run time.
-``--help``, the sample file, the reference and the man page are made from these declarations.
+The reader's checks, the sample file, the reference and the man page are made from these
+declarations (``declared`` reads them).
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import Field, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 KEY: Final = "preforkpop"
@@ -24,56 +24,49 @@ class Kind(enum.Enum):
     PATH = "path"  # absolute, or empty where the default is empty
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """What is known of a setting beside its type and default."""
 
-    __slots__ = ("available", "choices", "help", "kind", "maximum", "minimum", "unit")
-
-    def __init__(
-        self,
-        help: str,  # noqa: A002 - the word of every option library
-        *,
-        unit: str,
-        minimum: float | None,
-        maximum: float | None,
-        choices: tuple[str, ...],
-        kind: Kind,
-        available: bool,
-    ) -> None:
-        self.help = help
-        self.unit = unit
-        self.minimum = minimum
-        self.maximum = maximum
-        self.choices = choices
-        self.kind = kind
-        self.available = available
+    help: str
+    unit: str
+    minimum: float | None  # of a list: how many items
+    maximum: float | None
+    choices: tuple[str, ...]  # of a list: what its items can be
+    planned: tuple[str, ...]  # choices that a later version will have
+    kind: Kind
+    required: bool
+    available: bool
 
 
 def option(
     default: Any,
-    help: str,  # noqa: A002
+    help: str,  # noqa: A002 - the word of every option library
     *,
     unit: str = "",
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    planned: tuple[str, ...] = (),
     kind: Kind = Kind.PLAIN,
+    required: bool = False,
     available: bool = True,
 ) -> Any:
-    """Declare a setting. ``choices`` bound each item of a list. ``available=False``: the name is
-    fixed, but this version cannot do it yet, so any value but the default is an error."""
+    """Declare a setting, or, with a section or a tuple of sections as default, a section.
+
+    ``planned``: names that are fixed, but this version cannot do them yet. They are an error where
+    one of them is the value, and a warning as one of a list. ``available=False`` says the same of
+    the whole setting: any value but the default is an error. ``required``: the key has no default.
+    """
     known = Option(
-        help,
+        help=help,
         unit=unit,
         minimum=minimum,
         maximum=maximum,
         choices=choices,
+        planned=planned,
         kind=kind,
+        required=required,
         available=available,
     )
     return field(default=default, metadata={KEY: known})
-
-
-def options(section: type) -> Mapping[str, tuple[Field[Any], Option]]:
-    """The settings that a section declares, in order."""
-    return {one.name: (one, one.metadata[KEY]) for one in fields(section) if KEY in one.metadata}

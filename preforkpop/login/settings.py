@@ -38,8 +38,8 @@ class Login:
 class TlsName:
     """One entry of ``tls.names``."""
 
-    name: str = option("", "the name that a client asks for (SNI)")
-    certificate: str = option("", "PEM chain", kind=Kind.PATH)
+    name: str = option("", "the name that a client asks for (SNI)", required=True)
+    certificate: str = option("", "PEM chain", kind=Kind.PATH, required=True)
     private_key: str = option("", "PEM; empty: in the certificate file", kind=Kind.PATH)
 
 
@@ -51,8 +51,9 @@ class Tls:
     private_key: str = option("", "PEM; empty: in the certificate file", kind=Kind.PATH)
     minimum_version: str = option("1.2", "the oldest TLS that is spoken", choices=("1.2", "1.3"))
     ciphers: str = option("", "TLS 1.2 ciphers in OpenSSL's syntax; empty: a modern list")
-    names: tuple[TlsName, ...] = ()
-    """Other certificates for clients that ask for their names."""
+    names: tuple[TlsName, ...] = option(
+        (), "other certificates, for clients that ask for their names"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Service:
         "preforkpop",
         "account of the listener, login and logger processes when started as root; nobody if it"
         " does not exist",
+        minimum=1,
     )
     run_dir: str = option(
         "/run/preforkpop",

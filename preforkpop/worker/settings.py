@@ -21,7 +21,7 @@ class Maildrop:
         ' "{home}/Maildir"',
     )
     locks: tuple[str, ...] = option(
-        ("dotlock", "fcntl"), "locks on an mbox, taken in this order", choices=LOCKS
+        ("dotlock", "fcntl"), "locks on an mbox, taken in this order", minimum=1, choices=LOCKS
     )
     lock_timeout: float = option(
         30.0, "how long to wait for a lock", unit="seconds", minimum=0, maximum=600
@@ -49,5 +49,6 @@ class Maildrop:
         "native",
         "how a message without a recorded unique-id gets one",
         choices=("native",),
+        planned=("qpopper", "qpopper-old", "dovecot", "courier", "uw", "cyrus", "popa3d"),
     )
     bulletins: str = option("", "directory of bulletins", available=False)
