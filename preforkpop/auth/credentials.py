@@ -10,9 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from preforkpop.system.accounts import SetupError
 
-class SetupError(Exception):
-    """The configuration cannot work on this machine; the text begins with the key that is wrong."""
+__all__ = [
+    "UNAVAILABLE_TEXT",
+    "WRONG_TEXT",
+    "Authenticated",
+    "Credentials",
+    "Outcome",
+    "Refusal",
+    "Report",
+    "SetupError",
+    "Source",
+    "unavailable",
+    "wrong",
+]
 
 
 @dataclass(frozen=True, slots=True)

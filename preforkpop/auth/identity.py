@@ -6,7 +6,6 @@ lead a path elsewhere is refused before it is looked up.
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 import re
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from preforkpop.auth.credentials import Authenticated, Refusal, SetupError, wrong
+from preforkpop.system.accounts import mail_group, mail_user
 from preforkpop.system.log import escape
 
 MAXIMUM_NAME: Final = 240
@@ -229,33 +229,3 @@ class Accounts:
                 " gid 0 are never served"
             )
         return user, uid, gid, tuple(sorted(groups - {0})), home
-
-
-def mail_user(name: str) -> tuple[int, int]:
-    """Return uid and gid of the account that owns all virtual mail; SetupError without one."""
-    if not name:
-        if os.geteuid() == 0:
-            raise SetupError("service.mail_user: has to name an account when started as root")
-        return os.geteuid(), os.getegid()
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise SetupError(f'service.mail_user: there is no account "{name}"') from None
-    if entry.pw_uid == 0 or entry.pw_gid == 0:
-        raise SetupError(
-            f'service.mail_user: "{name}" is root or has group 0; mail cannot be root\'s'
-        )
-    return entry.pw_uid, entry.pw_gid
-
-
-def mail_group(name: str) -> tuple[int, ...]:
-    """Return the gid that lets workers create dot-locks, () for no name; SetupError without one."""
-    if not name:
-        return ()
-    try:
-        gid = grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise SetupError(f'service.mail_group: there is no group "{name}"; "" for none') from None
-    if gid == 0:
-        raise SetupError("service.mail_group: group 0 is never given to a worker")
-    return (gid,)

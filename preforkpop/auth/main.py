@@ -45,18 +45,24 @@ class Auth:
 
     def run(self) -> int:
         """Serve until no login process is left."""
-        while True:
+        while self.serve_one():
+            pass
+        return process.EXIT_OK
+
+    def serve_one(self) -> bool:
+        """Answer the next attempt; False when no login process is left to make one."""
+        try:
+            got = channel.receive(self._attempts, 2)
+            if got is None:
+                return False
+            message, descriptors = got
             try:
-                got = channel.receive(self._attempts, 2)
-                if got is None:
-                    return process.EXIT_OK
-                message, descriptors = got
-                try:
-                    self._answer(Attempt.unpack(message), descriptors)
-                finally:
-                    channel.close_all(descriptors)
-            except channel.MessageError as error:
-                self._log.error(f"a login process sent {error}")
+                self._answer(Attempt.unpack(message), descriptors)
+            finally:
+                channel.close_all(descriptors)
+        except channel.MessageError as error:
+            self._log.error(f"a login process sent {error}")
+        return True
 
     def _answer(self, attempt: Attempt, descriptors: channel.Descriptors) -> None:
         if time.monotonic() > attempt.deadline:

@@ -3,17 +3,19 @@
 With system users a worker is root until auth hands it a session; then it makes the user's state
 directory, becomes the user for good, and only then reads the first octet from the client; it serves
 that one session and ends. With virtual users it becomes the account that owns the mail at its start
-and serves many sessions. Idle workers of a pool all block in the same receive; the kernel picks one.
+and serves many sessions. Idle workers of a pool all block in the same receive; the kernel picks
+one.
 
 A worker leaves when no auth process is left that could hand it a session, when the master asks one
-idle worker to (a RETIRE message, which takes its turn in the queue like a session), or after its last
-session; a session that was handed over is always served.
+idle worker to (a RETIRE message, which takes its turn in the queue like a session), or after its
+last session; a session that was handed over is always served.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import random
 import signal
 import socket
 import time
@@ -25,10 +27,8 @@ from preforkpop.ipc.scoreboard import IDLE, Scoreboard, Slot
 from preforkpop.system import privileges, process
 from preforkpop.system.log import Log, escape
 from preforkpop.worker import state
-from preforkpop.worker.session import End, Session, Stopped
+from preforkpop.worker.session import End, Session, StoppedError
 from preforkpop.worker.settings import Maildrop
-
-DRAINED = 3  # exit status: nobody is left who could hand over a session
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Duty:
     state_dir: str
     maildrop: Maildrop
     sessions: int  # how many to serve; 0 is no limit
+    jitter: int  # up to so many more, drawn by each worker
     becomes_user: bool  # system users: one session, as the user the grant names
     first_slot: int  # the workers' slots in the scoreboard, to count idle ones
     last_slot: int
@@ -58,6 +59,7 @@ class Worker:
         self._slot = slot
         self._log = log
         self._served = 0
+        self._limit = duty.sessions and duty.sessions + random.randint(0, duty.jitter)  # noqa: S311
         self._retire = False
         self._session: Session | None = None
 
@@ -75,7 +77,7 @@ class Worker:
                 self._log.error(f"auth sent {error}")
                 continue
             if got is None:
-                return DRAINED
+                return process.EXIT_OK
             message, descriptors = got
             if not descriptors:
                 return process.EXIT_OK
@@ -85,7 +87,7 @@ class Worker:
                 channel.close_all(descriptors)
             self._served += 1
             self._slot.idle(self._served)
-            if self._retire or self._duty.becomes_user or self._served == self._duty.sessions:
+            if self._retire or self._duty.becomes_user or self._served == self._limit:
                 self._slot.retiring()
                 return process.EXIT_OK
 
@@ -143,7 +145,7 @@ class Worker:
         session.stopping = True
         if session.waiting:
             session.waiting = False
-            raise Stopped
+            raise StoppedError
 
     def _recycle(self, _number: int, _frame: object) -> None:
         """SIGUSR1: leave after the session."""

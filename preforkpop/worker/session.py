@@ -14,10 +14,10 @@ from collections.abc import Iterable
 
 from preforkpop.ipc.messages import Grant
 from preforkpop.ipc.scoreboard import Slot
-from preforkpop.maildrop.base import MaildropError, Place
+from preforkpop.maildrop.base import MaildropError, OpenMaildrop, Place
 from preforkpop.maildrop.open import open_maildrop
 from preforkpop.pop3 import reply
-from preforkpop.pop3.transaction import Ending, Maildrop, Transaction
+from preforkpop.pop3.transaction import Ending, Transaction
 from preforkpop.system import process
 from preforkpop.system.log import Level, Log, escape
 from preforkpop.system.sockets import set_timeouts
@@ -50,7 +50,7 @@ ENDS = {
 }
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """A signal asks this worker to end while it waits for its client."""
 
 
@@ -81,7 +81,6 @@ class Session:
 
     def run(self, state: str) -> End:
         """Serve the session to its end; ``state`` is the user's own directory."""
-        grant = self._grant
         process.title(self._title)
         set_timeouts(self._stream, self._settings.timeout, self._settings.timeout)
         try:
@@ -99,7 +98,7 @@ class Session:
         """Say why there will be no session."""
         self._send_last(reply.error(text, code))
 
-    def _open(self, state: str) -> Maildrop:
+    def _open(self, state: str) -> OpenMaildrop:
         grant, settings = self._grant, self._settings
         place = Place(
             format=settings.format,
@@ -120,7 +119,7 @@ class Session:
             level, f"{escape(self._grant.user)}: [{error.code}] {escape(error.detail, 512)}"
         )
 
-    def _serve(self, maildrop: Maildrop) -> End:
+    def _serve(self, maildrop: OpenMaildrop) -> End:
         grant = self._grant
         transaction = Transaction(
             maildrop, user=grant.user.encode(), implementation=f"preforkpop-{self._version}"
@@ -154,7 +153,7 @@ class Session:
                 if not data:
                     return End.CLOSED
                 self._slot.working(transaction.command, transaction.message, time.monotonic())
-        except Stopped:
+        except StoppedError:
             return End.STOPPED
         except BlockingIOError:
             return End.TIMEOUT if self.waiting else End.STALLED
@@ -191,7 +190,7 @@ class Session:
         except OSError:
             return
 
-    def _notes(self, maildrop: Maildrop) -> None:
+    def _notes(self, maildrop: OpenMaildrop) -> None:
         for note in maildrop.notes:
             self._log.warning(f"{escape(self._grant.user)}: {escape(note, 512)}")
 
