@@ -32,8 +32,8 @@ class Source:
         choices=("pam", "passwd-file"),
         planned=("shadow", "sql", "ldap", "oauth2"),
     )
-    service: str = option("pop3", "PAM: the service, a file in /etc/pam.d")
-    path: str = option("", "passwd-file: the file", kind=Kind.PATH)
+    service: str = option("pop3", "type pam: the service, a file in /etc/pam.d")
+    path: str = option("", "type passwd-file: the file", kind=Kind.PATH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Builder:
         settings: Settings = self._section(Settings, self._document.table, ())
         return settings
 
-    def _section(self, section: type, table: Mapping[str, Any], place: Place) -> Any:
+    def _section(self, section: Any, table: Mapping[str, Any], place: Place) -> Any:
         keys = declared(section)
         for name in table:
             if name not in keys:

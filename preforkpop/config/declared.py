@@ -40,9 +40,13 @@ class Declared:
     option: Option
 
 
+def declared(section: Any) -> Mapping[str, Declared]:
+    """The keys of a section, which is a dataclass, in the order of their declaration."""
+    return _declared(section)
+
+
 @cache
-def declared(section: type) -> Mapping[str, Declared]:
-    """The keys of a section, in the order of their declaration."""
+def _declared(section: Any) -> Mapping[str, Declared]:
     types = get_type_hints(section)
     found = {}
     for one in fields(section):

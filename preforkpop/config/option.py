@@ -36,6 +36,7 @@ class Option:
     planned: tuple[str, ...]  # choices that a later version will have
     kind: Kind
     required: bool
+    example: str
     available: bool
 
 
@@ -50,13 +51,15 @@ def option(
     planned: tuple[str, ...] = (),
     kind: Kind = Kind.PLAIN,
     required: bool = False,
+    example: str = "",
     available: bool = True,
 ) -> Any:
     """Declare a setting, or, with a section or a tuple of sections as default, a section.
 
     ``planned``: names that are fixed, but this version cannot do them yet. They are an error where
     one of them is the value, and a warning as one of a list. ``available=False`` says the same of
-    the whole setting: any value but the default is an error. ``required``: the key has no default.
+    the whole setting: any value but the default is an error. ``required``: the key has no default,
+    and ``example`` stands in for it where it is described.
     """
     known = Option(
         help=help,
@@ -67,6 +70,7 @@ def option(
         planned=planned,
         kind=kind,
         required=required,
+        example=example,
         available=available,
     )
     return field(default=default, metadata={KEY: known})

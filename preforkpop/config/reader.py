@@ -33,9 +33,13 @@ class Configuration:
 
 def read(path: str | None = None, surroundings: Surroundings | None = None) -> Configuration:
     """Read a file, or the default one if it exists, or none; ConfigError with every fault."""
-    surroundings = surroundings or Surroundings.here()
     path = path or _default_path()
-    document = open_document(path) if path else Document()
+    return configure(open_document(path) if path else Document(), surroundings)
+
+
+def configure(document: Document, surroundings: Surroundings | None = None) -> Configuration:
+    """Make settings of a document, an empty one too; ConfigError with every fault."""
+    surroundings = surroundings or Surroundings.here()
     builder = Builder(document)
     settings = complete(builder.settings(), document.given, surroundings)
     faults = builder.faults + [

@@ -154,9 +154,12 @@ def _plain(value: str, key: Declared) -> None:
 
 def _address(value: str, _key: Declared) -> None:
     try:
-        split_address(value)
+        host, _port = split_address(value)
+        host.encode("idna")  # as getaddrinfo does it
     except AddressError as error:
         raise WrongValueError(str(error)) from None
+    except UnicodeError:
+        raise WrongValueError(f"{shown(value)} has no valid host name") from None
 
 
 def _path(value: str, key: Declared) -> None:

@@ -14,21 +14,27 @@ class Admission:
 
     connections_per_minute: int = option(
         0,
-        "inetd's nowait.N: more than N accepted within a minute suspend the service; 0 off",
+        "more than so many accepted within a minute suspend the service (inetd's nowait.N); 0 off",
         minimum=0,
         available=False,
     )
     suspend: float = option(
-        600.0, "for how long (inetd: ten minutes)", unit="seconds", minimum=1, available=False
+        600.0,
+        "for how long the service is suspended (inetd: ten minutes)",
+        unit="seconds",
+        minimum=1,
+        available=False,
     )
     cps: str = option(
         "",
-        'xinetd: "50 10": more than 50 a second pause accepting for 10 s; "" off',
+        '"50 10": more than 50 connections a second pause accepting for 10 s (xinetd); "" off',
         available=False,
     )
-    instances: int = option(0, "xinetd: sessions at once over all; 0 unlimited", minimum=0)
+    instances: int = option(0, "sessions at once over all (xinetd); 0 unlimited", minimum=0)
     per_source: int = option(
-        0, "xinetd: connections at once from one address (IPv6: one /64); 0 unlimited", minimum=0
+        0,
+        "connections at once from one address, or one /64 of IPv6 (xinetd); 0 unlimited",
+        minimum=0,
     )
     per_source_rate: str = option(
         "",
@@ -37,13 +43,13 @@ class Admission:
     )
     max_load: float = option(
         0.0,
-        "xinetd: one-minute load average above which new connections are turned away; 0 off",
+        "one-minute load average above which new connections are turned away (xinetd); 0 off",
         minimum=0,
         available=False,
     )
     max_pressure: float = option(
         0.0,
-        'PSI: percent of cpu "some avg10", likewise; 0 off',
+        'percent of PSI\'s cpu "some avg10" above which likewise; 0 off',
         minimum=0,
         maximum=100,
         available=False,
@@ -60,7 +66,11 @@ class Admission:
     no_access: tuple[str, ...] = option(
         (), "addresses, networks and host names that may not", available=False
     )
-    access_times: str = option("", 'for example "07:00-22:00"', available=False)
+    access_times: str = option(
+        "",
+        'when clients may connect, for example "07:00-22:00"; "" always',
+        available=False,
+    )
     hosts_access: bool = option(
         False,
         "obey /etc/hosts.allow and /etc/hosts.deny (daemon names preforkpop and popper)",

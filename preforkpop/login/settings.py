@@ -38,8 +38,12 @@ class Login:
 class TlsName:
     """One entry of ``tls.names``."""
 
-    name: str = option("", "the name that a client asks for (SNI)", required=True)
-    certificate: str = option("", "PEM chain", kind=Kind.PATH, required=True)
+    name: str = option(
+        "", "the name that a client asks for (SNI)", required=True, example="pop.example.org"
+    )
+    certificate: str = option(
+        "", "PEM chain", kind=Kind.PATH, required=True, example="/etc/ssl/pop.example.org.pem"
+    )
     private_key: str = option("", "PEM; empty: in the certificate file", kind=Kind.PATH)
 
 
