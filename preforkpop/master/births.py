@@ -1,9 +1,10 @@
 """How each kind of process begins: what it keeps of the master, whom it becomes, what it runs.
 
-Everything here runs in a child right after its fork from the master, as root when the server was
-started as root, and hands over to that process's own ``main``. Those are imported here and nowhere
-else in the master, and after the fork, so that no process carries another's libraries. The worker's
-modules are the exception: they are imported once, before, as workers are forked by the thousand.
+Everything here runs in a child right after its fork from the master or from an inetd process, as
+root when the server was started as root, and hands over to that process's own ``main``. Those are
+imported here and nowhere else in the master, and after the fork, so that no process carries
+another's libraries. The worker's modules are the exception: they are imported once, before, as
+workers are forked by the thousand.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from preforkpop.config.settings import Settings
 from preforkpop.ipc.scoreboard import Scoreboard, Slot
 from preforkpop.ipc.wiring import Wiring
 from preforkpop.system import descriptors, privileges, process
+from preforkpop.system.accounts import login_user, mail_user
 from preforkpop.system.log import Log
 from preforkpop.system.signals import as_child
 from preforkpop.worker import main as worker
@@ -30,6 +32,14 @@ class Identities:
     root: bool
     login: tuple[int, int]
     mail: tuple[int, int]  # virtual users: the owner of all mail
+
+
+def identities(settings: Settings) -> Identities:
+    """Look the configured accounts up; SetupError."""
+    service = settings.service
+    own = (os.geteuid(), os.getegid())
+    mail = mail_user(service.mail_user) if service.users == "virtual" else own
+    return Identities(os.geteuid() == 0, login_user(service.login_user), mail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,7 @@ class Control:
 
     def register(self, poller: select.poll) -> None:
         """Watch what is to be read."""
-        if len(self._connections) < MAXIMUM_CONNECTIONS:
-            poller.register(self._listening, select.POLLIN)
+        poller.register(self._listening, select.POLLIN)
         for connection, _data in self._connections.values():
             poller.register(connection, select.POLLIN)
 
@@ -71,6 +70,8 @@ class Control:
         except OSError:
             return
         connection.setblocking(False)
+        if len(self._connections) == MAXIMUM_CONNECTIONS:  # the one that has been silent longest
+            self._connections.pop(next(iter(self._connections)))[0].close()
         self._connections[connection.fileno()] = (connection, b"")
 
     def _read(self, descriptor: int) -> None:

@@ -31,7 +31,6 @@ from preforkpop.master.policy import Backoff
 from preforkpop.master.shutdown import Shutdown
 from preforkpop.master.watchdog import Watchdog
 from preforkpop.system import process
-from preforkpop.system.accounts import login_user, mail_user
 from preforkpop.system.log import escape
 from preforkpop.system.signals import SignalPipe
 from preforkpop.system.sockets import AddressError
@@ -70,7 +69,7 @@ class Master:
         self._load = load
         self._version = version
         self._started = time.monotonic()
-        identities = _identities(settings)
+        identities = births.identities(settings)
         process.forbid_core_dumps()
         process.raise_descriptor_limit()
         directories.prepare(settings, identities)
@@ -306,13 +305,6 @@ class Master:
     def _reload_asked(self, _request: Mapping[str, Any]) -> Answer:
         wrong = self._reload()
         return {"error": wrong} if wrong else {"reloaded": True}
-
-
-def _identities(settings: Settings) -> births.Identities:
-    service = settings.service
-    own = (os.geteuid(), os.getegid())
-    mail = mail_user(service.mail_user) if service.users == "virtual" else own
-    return births.Identities(os.geteuid() == 0, login_user(service.login_user), mail)
 
 
 def _refuse_moves(old: Settings, new: Settings) -> None:

@@ -1,0 +1,1 @@
+"""PROCESS inetd: one connection that somebody else accepted, through the same stages."""
