@@ -65,6 +65,7 @@ class Logs:
         self.settings = settings
         if old > STDERR:
             os.close(old)
+        self._pool.kind.told = True
         self._children.signal(signal.SIGTERM, "logger")
 
     def close(self) -> None:

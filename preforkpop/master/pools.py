@@ -43,6 +43,7 @@ class Kind:
     log: Log
     dead: Callable[[int, Child, int], None] = lambda _slot, _child, _status: None
     closed: bool = False
+    told: bool = False  # a child of it was told to end by SIGTERM, so that is no fault
     living: dict[int, int] = field(default_factory=dict)  # slot: pid
     backoff: Backoff = field(default_factory=Backoff)
 
@@ -61,7 +62,8 @@ class Kind:
         """A child has ended: say so when that was a fault, give its slot back."""
         del self.living[slot]
         early = self.board.state(slot) == STARTING
-        told_to = self.closed and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
+        asked = self.closed or self.told
+        told_to = asked and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
         if status != 0 and not told_to:
             self.log.error(f"{self.role} process {child.pid} ended by {death_text(status)}")
             self.backoff.died(now, early=early)
