@@ -5,15 +5,7 @@ Run by the auth process, which holds to it whatever a login process let through.
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-_LOOPBACK: Final = re.compile(r"(?:::ffff:)?127(?:\.\d{1,3}){3}|::1", re.ASCII)
-
-
-def is_local(client: str) -> bool:
-    """Whether a client's address, as text, is this machine's loopback (127.0.0.0/8 or ::1)."""
-    return _LOOPBACK.fullmatch(client.lower()) is not None
+from preforkpop.system.addresses import is_loopback
 
 
 def clear_text_allowed(word: str, tls: bool, client: str) -> bool:
@@ -27,7 +19,7 @@ def clear_text_allowed(word: str, tls: bool, client: str) -> bool:
         case "always" | "default":
             return True
         case "local":
-            return tls or is_local(client)
+            return tls or is_loopback(client)
         case "tls":
             return tls
         case _:

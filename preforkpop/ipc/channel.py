@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-MAXIMUM_MESSAGE = 65536  # octets
+MAXIMUM_MESSAGE: Final = 65536  # octets
+MAXIMUM_DESCRIPTORS: Final = 253  # SCM_MAX_FD (unix(7))
 Descriptors: TypeAlias = "array.array[int]"
-_CONTROL = socket.CMSG_SPACE(4 * 4)
-_FLAGS = socket.MSG_CMSG_CLOEXEC
-_BAD = socket.MSG_TRUNC | socket.MSG_CTRUNC
+
+_SIZE: Final = array.array("i").itemsize
+_FEW: Final = socket.CMSG_SPACE(4 * _SIZE)
+_MANY: Final = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * _SIZE)
+_SEND: Final = int(socket.MSG_NOSIGNAL)
+_RECEIVE: Final = int(socket.MSG_CMSG_CLOEXEC)
+_NO_WAIT: Final = int(socket.MSG_DONTWAIT)
 
 
 class MessageError(Exception):
@@ -33,7 +39,7 @@ def send(
         ((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)),)
         if descriptors
         else (),
-        0 if wait else socket.MSG_DONTWAIT,
+        _SEND if wait else _SEND | _NO_WAIT,
     )
 
 
@@ -42,26 +48,54 @@ def receive(
 ) -> tuple[bytes, Descriptors] | None:
     """Take one message with ``expected`` descriptors; None when no sender is left.
 
-    The message ``bare``, if one is named, comes without descriptors.
-
-    The descriptors are not inheritable (``recv_fds`` of CPython 3.11 would lose that flag).
-    Raises BlockingIOError when there is none and ``wait`` is false, MessageError as above.
+    The message ``bare``, if one is named, comes without descriptors. The descriptors are not
+    inheritable (``recv_fds`` of CPython 3.11 would lose that flag). Raises BlockingIOError when
+    there is no message and ``wait`` is false, MessageError as above.
     """
+    got = _receive(sock, _FEW, wait)
+    if got is None or (bare and got[0] == bare and not got[1]):
+        return got
+    descriptors = got[1]
+    if len(descriptors) != expected:
+        close_all(descriptors)
+        raise MessageError(f"a message with {len(descriptors)} descriptors instead of {expected}")
+    return got
+
+
+def receive_any(sock: socket.socket, *, wait: bool = True) -> tuple[bytes, Descriptors] | None:
+    """Take one message with as many descriptors as it says itself; otherwise as ``receive``."""
+    return _receive(sock, _MANY, wait)
+
+
+def _receive(sock: socket.socket, room: int, wait: bool) -> tuple[bytes, Descriptors] | None:
     payload, ancillary, flags, _address = sock.recvmsg(
-        MAXIMUM_MESSAGE, _CONTROL, _FLAGS if wait else _FLAGS | socket.MSG_DONTWAIT
+        MAXIMUM_MESSAGE, room, _RECEIVE if wait else _RECEIVE | _NO_WAIT
     )
-    if not payload and not ancillary:
-        return None
     descriptors: Descriptors = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    if bare and payload == bare and not descriptors:
-        return payload, descriptors
-    if flags & _BAD or len(descriptors) != expected:
+            descriptors.frombytes(data[: len(data) - len(data) % _SIZE])
+    if flags & socket.MSG_CTRUNC:
         close_all(descriptors)
-        raise MessageError(f"{len(descriptors)} descriptors instead of {expected}")
-    return payload, descriptors
+        raise MessageError(
+            "a message that lost descriptors: too many, or the limit of open files is reached"
+        )
+    if flags & socket.MSG_TRUNC:
+        close_all(descriptors)
+        raise MessageError(f"a message of more than {MAXIMUM_MESSAGE} octets")
+    if payload or descriptors:
+        return payload, descriptors
+    if _ended(sock):
+        return None
+    raise MessageError("an empty message")
+
+
+def _ended(sock: socket.socket) -> bool:
+    """Whether no sender is left. An empty packet reads like the end, and a sender that went mad
+    must not be able to send the receivers of a pool home with it."""
+    poller = select.poll()
+    poller.register(sock, select.POLLRDHUP)
+    return bool(poller.poll(0))
 
 
 def close_all(descriptors: Sequence[int]) -> None:

@@ -77,7 +77,7 @@ class Admitted:
         return cls(listener, port, accepted, peer)
 
 
-_CLIENT = struct.Struct("<BHdIBBB")
+_CLIENT = struct.Struct("<BHdQBBB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Verdict:
         return cls(client, code.decode(), text.decode(), user, rest)
 
 
-_GRANT = struct.Struct("<BHddIIB")
+_GRANT = struct.Struct("<BBHddIIB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,7 @@ class Grant:
     """A session for a worker: who the client has proved to be. Auth to worker; 2 descriptors."""
 
     tls: bool
+    passwords: bool  # they may be sent as such on this connection, which CAPA goes on to say
     port: int
     accepted: float  # monotonic seconds
     deadline: float  # monotonic seconds after which the client is not to be kept waiting
@@ -234,6 +235,7 @@ class Grant:
         return _join(
             _GRANT.pack(
                 self.tls,
+                self.passwords,
                 self.port,
                 self.accepted,
                 self.deadline,
@@ -253,7 +255,7 @@ class Grant:
     @classmethod
     def unpack(cls, message: bytes) -> Grant:
         """The message from octets; MessageError when it is none."""
-        tls, port, accepted, deadline, uid, gid, count = _head(_GRANT, message)
+        tls, passwords, port, accepted, deadline, uid, gid, count = _head(_GRANT, message)
         at = _GRANT.size + 4 * count
         try:
             groups = struct.unpack_from(f"<{count}I", message, _GRANT.size)

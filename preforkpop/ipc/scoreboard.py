@@ -47,7 +47,7 @@ class Entry:
     progress: float  # last sign of progress
     sessions: int
     failures: int
-    clients: int  # of a login process: connections it holds
+    clients: int  # of a login process: clients before login that it holds
     message: int
     command: str
     user: str
@@ -74,6 +74,13 @@ class Scoreboard:
     def states(self, first: int, last: int) -> bytes:
         """The states of slots ``first`` up to but without ``last``, one octet each."""
         return self.memory[first:last]
+
+    def clients(self, first: int, last: int) -> int:
+        """Clients before login in the slots ``first`` up to but without ``last``."""
+        at = self._base + first * _SIZE + _CLIENTS
+        end = self._base + last * _SIZE
+        memory = self.memory
+        return int(sum(_COUNT.unpack_from(memory, one)[0] for one in range(at, end, _SIZE)))
 
     def clear(self, number: int) -> None:
         """Give a slot back whose process has ended (master only)."""
@@ -161,7 +168,7 @@ class Slot:
         self._memory[self._number] = RETIRING
 
     def clients(self, count: int) -> None:
-        """Connections a login process holds."""
+        """Clients before login that a login process holds."""
         _COUNT.pack_into(self._memory, self._at + _CLIENTS, count)
 
     def sessions(self, count: int) -> None:

@@ -6,8 +6,9 @@ over all, ``per_source`` at once from one address; one IPv6 /64 counts as one ad
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
+
+from preforkpop.system.addresses import network
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,49 +19,46 @@ class Refusal:
     text: str
 
 
-def source(peer: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 an IPv6 address is in."""
-    if ":" not in peer:
-        return peer
-    try:
-        network = ipaddress.ip_network((peer.partition("%")[0], 64), strict=False)
-    except ValueError:
-        return peer
-    return str(network)
+TOO_MANY = Refusal("instances", "Too many sessions, try again later")
+TOO_MANY_FROM_SOURCE = Refusal("per_source", "Too many connections from your address")
 
 
 class Ledger:
-    """Sessions at once, over all and by source; 0 is no limit."""
+    """Sessions at once, over all and by source; 0 is no limit.
+
+    Everything is counted whatever the limits are, so that limits can change under sessions.
+    """
 
     __slots__ = ("_instances", "_per_source", "_sources", "total")
 
     def __init__(self, *, instances: int, per_source: int) -> None:
-        self._instances = instances
-        self._per_source = per_source
+        self.limit(instances=instances, per_source=per_source)
         self._sources: dict[str, int] = {}
         self.total = 0
+
+    def limit(self, *, instances: int, per_source: int) -> None:
+        """Set other limits; sessions above them go on to their ends."""
+        self._instances = instances
+        self._per_source = per_source
 
     def admit(self, peer: str) -> Refusal | None:
         """Count a new connection, or say why it is turned away (it then does not count)."""
         if self._instances and self.total >= self._instances:
-            return Refusal("instances", "Too many sessions, try again later")
-        if self._per_source:
-            key = source(peer)
-            held = self._sources.get(key, 0)
-            if held >= self._per_source:
-                return Refusal("per_source", "Too many connections from your address")
-            self._sources[key] = held + 1
+            return TOO_MANY
+        source = network(peer)
+        held = self._sources.get(source, 0)
+        if self._per_source and held >= self._per_source:
+            return TOO_MANY_FROM_SOURCE
+        self._sources[source] = held + 1
         self.total += 1
         return None
 
     def end(self, peer: str) -> None:
-        """A session from this address has ended."""
-        self.total -= 1
-        if not self._per_source:
-            return
-        key = source(peer)
-        held = self._sources.get(key, 0) - 1
-        if held > 0:
-            self._sources[key] = held
+        """A session from this address, which was admitted, has ended."""
+        source = network(peer)
+        held = self._sources[source] - 1
+        if held:
+            self._sources[source] = held
         else:
-            self._sources.pop(key, None)
+            del self._sources[source]
+        self.total -= 1

@@ -1,4 +1,4 @@
-"""One client of a login process, and the ledger of all of them.
+"""One client of a login process.
 
 Run by login processes, without privileges, in an empty root directory. Thousands of clients wait
 here, so a client is a few references: its socket, its lease, its AUTHORIZATION state, and a TLS
@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import enum
 import os
+import select
 import socket
+from math import inf
+from typing import Final
 
 from preforkpop.pop3.authorization import Authorization
 from preforkpop.tls.stream import TlsStream
+
+IN: Final = select.EPOLLIN
+OUT: Final = select.EPOLLOUT
 
 
 class Phase(enum.Enum):
@@ -24,6 +30,7 @@ class Phase(enum.Enum):
     PENALTY = "penalty"  # the answer to a refused login is held back
     RELAY = "relay"  # TLS only: a worker serves the session
     CLOSING = "closing"  # the last octets are on their way
+    GONE = "gone"  # closed here; the session may go on elsewhere
 
 
 class Client:
@@ -31,6 +38,8 @@ class Client:
 
     __slots__ = (
         "accepted",
+        "counted",
+        "deadline",
         "descriptor",
         "greeted",
         "half_closed",
@@ -43,12 +52,11 @@ class Client:
         "peer",
         "phase",
         "port",
-        "progress",
         "relay",
         "sock",
         "tls",
         "watching",
-        "watching_worker",
+        "watching_relay",
     )
 
     def __init__(
@@ -74,14 +82,32 @@ class Client:
         self.number = number
         self.phase = Phase.AUTHORIZATION
         self.greeted = False
+        self.counted = False  # among those that wait to log in
+        self.deadline = inf  # monotonic seconds at which its time is over
         self.tls: TlsStream | None = None
-        self.relay: socket.socket | None = None
+        self.relay: socket.socket | None = None  # to the worker
         self.outward = b""  # octets the client's socket had no room for
         self.inward = b""  # plaintext the worker's socket had no room for
-        self.half_closed = False  # the client will send nothing more
-        self.progress = accepted
+        self.half_closed = False  # nothing more goes to the worker
         self.watching = 0  # the epoll events its socket is registered for; 0 when it is not
-        self.watching_worker = 0  # the same for the worker's socket
+        self.watching_relay = 0  # the same for the socket to the worker
+
+    def interest(self) -> int:
+        """The events of the client's socket with which something can be done now; 0 for none.
+
+        Whoever does not take its answers is not read. While auth is asked and while an answer is
+        held back nothing is read either, however much the client sends.
+        """
+        waits = OUT if self.outward else 0
+        if self.phase is Phase.RELAY:
+            return waits if self.inward or self.half_closed else waits | IN
+        if self.phase is Phase.AUTHORIZATION or self.phase is Phase.HANDSHAKE:
+            return waits or IN
+        return waits
+
+    def relay_interest(self) -> int:
+        """The same for the socket to the worker."""
+        return (0 if self.outward else IN) | (OUT if self.inward else 0)
 
     def close(self) -> None:
         """Close all that the client holds."""
@@ -92,39 +118,3 @@ class Client:
         if self.lease >= 0:
             os.close(self.lease)
             self.lease = -1
-
-
-class Crowd:
-    """All clients of a process: the oldest first, and how many there are from each address."""
-
-    def __init__(self) -> None:
-        self.by_number: dict[int, Client] = {}
-        self._by_peer: dict[str, dict[int, Client]] = {}
-
-    def __len__(self) -> int:
-        return len(self.by_number)
-
-    def add(self, client: Client) -> None:
-        """A client came."""
-        self.by_number[client.number] = client
-        self._by_peer.setdefault(client.peer, {})[client.number] = client
-
-    def remove(self, client: Client) -> None:
-        """A client has gone, or was handed on."""
-        del self.by_number[client.number]
-        crowd = self._by_peer[client.peer]
-        del crowd[client.number]
-        if not crowd:
-            del self._by_peer[client.peer]
-
-    def oldest_of_heaviest(self) -> Client | None:
-        """Who goes first when there is no room: the oldest, not yet logged in, of the address
-        that holds most."""
-        waiting = ((len(crowd), crowd) for crowd in self._by_peer.values() if self._waiting(crowd))
-        _size, crowd = max(waiting, key=lambda pair: pair[0], default=(0, {}))
-        return self._waiting(crowd)
-
-    @staticmethod
-    def _waiting(crowd: dict[int, Client]) -> Client | None:
-        """The oldest that has not logged in."""
-        return next((one for one in crowd.values() if one.phase is not Phase.RELAY), None)

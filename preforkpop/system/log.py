@@ -14,6 +14,7 @@ import socket
 import sys
 
 MAXIMUM_LINE = 2000  # octets of one line; the rest is cut
+RARELY = 60.0  # seconds between two lines that would otherwise come for every connection
 
 
 class Level(enum.IntEnum):
@@ -41,12 +42,13 @@ def escape(text: str | bytes, limit: int = 128) -> str:
 class Log:
     """Where a process sends its lines; ``role`` names it in each."""
 
-    __slots__ = ("_level", "_lost", "_sock", "role")
+    __slots__ = ("_level", "_lost", "_sock", "_told", "role")
 
     def __init__(self, sock: socket.socket | None, role: str, level: Level = Level.INFO) -> None:
         self._sock = sock
         self._level = level
         self._lost = 0
+        self._told: dict[str, tuple[float, int]] = {}
         self.role = role
 
     def as_role(self, role: str) -> Log:
@@ -75,6 +77,17 @@ class Log:
         assert self._sock is not None
         head = b"%d %d %s " % (level, os.getpid(), self.role.encode())
         self._sock.send(head + line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    def rarely(self, level: Level, text: str, now: float) -> None:
+        """Send a line that would come for every connection: once in ``RARELY`` seconds, with how
+        often it was kept back. Only for texts of which there are few, because each is remembered.
+        """
+        told, more = self._told.get(text, (-RARELY, 0))
+        if now - told < RARELY:
+            self._told[text] = (told, more + 1)
+            return
+        self._told[text] = (now, 0)
+        self.write(level, f"{text} ({more} times more since the last such line)" if more else text)
 
     def error(self, text: str) -> None:
         """Something is broken and somebody has to act."""

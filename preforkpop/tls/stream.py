@@ -2,19 +2,30 @@
 
 Run by login processes. Theory of operation: OpenSSL works on two memory BIOs instead of a socket.
 ``feed`` puts what came from the network into the one; every call that makes OpenSSL work
-(handshake, decrypt, encrypt, close) may leave octets for the network in the other, and the caller
-takes them with ``outgoing`` and sends them before it does anything else. OpenSSL's "want read" is
-therefore the only thing that can stop it, and it means: feed more. A handshake, a session ticket, a
-key update or an alert needs no code of its own here.
+(handshake, receive, encrypt, close) may leave octets for the network in the other, and the caller
+takes them with ``outgoing`` and sends them before it does anything else; ``encrypt`` returns its
+own. OpenSSL's "want read" is therefore the only thing that can stop it, and it means: feed more. A
+handshake, a session ticket, a key update or an alert needs no code of its own here.
+
+Measured beside a connection on the socket itself, which spares two copies and costs a write for
+each record: no slower for 64 kB at once, and one read instead of two for each record of a client.
 """
 
 from __future__ import annotations
+
+from typing import Final, TypeAlias
 
 from OpenSSL import SSL
 
 from preforkpop.tls.context import describe
 
-RECORD = 16384  # octets of plaintext in one TLS record (RFC 8446 section 5.1)
+RECORD: Final = 16384
+"""Octets of plaintext in one TLS record (RFC 8446 section 5.1)."""
+
+_OVERHEAD: Final = 64
+"""Octets by which a record is longer than its plaintext, and room to spare."""
+
+Octets: TypeAlias = bytes | memoryview
 
 
 class StreamError(Exception):
@@ -31,26 +42,19 @@ class TlsStream:
         self._connection.set_accept_state()
         self.established = False
 
-    def feed(self, octets: bytes) -> None:
+    def feed(self, octets: Octets) -> None:
         """Octets from the network."""
         view = memoryview(octets)
         while view:
             view = view[self._connection.bio_write(view) :]
 
-    def outgoing(self) -> bytes:
-        """Octets for the network; b"" when there are none."""
+    def outgoing(self, expected: int = RECORD) -> bytes:
+        """Octets for the network; b"" when there are none. ``expected``: how many, about."""
         try:
-            first = self._connection.bio_read(2 * RECORD)
+            octets = self._connection.bio_read(expected)
         except SSL.WantReadError:
             return b""
-        if len(first) < 2 * RECORD:
-            return first
-        pieces = [first]
-        while True:
-            try:
-                pieces.append(self._connection.bio_read(16 * RECORD))
-            except SSL.WantReadError:
-                return b"".join(pieces)
+        return octets if len(octets) < expected else octets + self.outgoing(2 * expected)
 
     def handshake(self) -> bool:
         """Go on with the handshake; whether it is complete."""
@@ -74,12 +78,14 @@ class TlsStream:
         except SSL.Error as error:
             raise StreamError(describe(error)) from error
 
-    def send(self, plaintext: bytes) -> None:
-        """Encrypt; the result waits in ``outgoing``."""
+    def encrypt(self, plaintext: Octets) -> bytes:
+        """Octets for the network that carry this, and whatever else waited to be sent."""
         try:
             self._connection.sendall(plaintext)
         except SSL.Error as error:
             raise StreamError(describe(error)) from error
+        size = len(plaintext)
+        return self.outgoing(size + (size // RECORD + 2) * _OVERHEAD)
 
     def close(self) -> None:
         """Say good-bye (close_notify); the octets wait in ``outgoing``."""
