@@ -94,6 +94,7 @@ class Auth:
         client = attempt.client
         grant = Grant(
             tls=client.tls,
+            passwords=self._verifier.passwords_welcome(tls=client.tls, client=client.peer),
             port=client.port,
             accepted=client.accepted,
             deadline=attempt.deadline,

@@ -121,6 +121,10 @@ class Verifier:
             return self._accounts.account(outcome, now)
         return outcome or _UNKNOWN
 
+    def passwords_welcome(self, *, tls: bool, client: str) -> bool:
+        """Whether USER with PASS and PLAIN are accepted on a connection."""
+        return policy.clear_text_allowed(self._word, tls, client)
+
     def _refused(self, credentials: Credentials) -> Refusal | None:
         """Refuse what no password can make right; login processes let none of it through."""
         mechanism = credentials.mechanism
@@ -130,8 +134,8 @@ class Verifier:
             return _AUTHZID
         if not credentials.secret:
             return _EMPTY
-        if mechanism != "APOP" and not policy.clear_text_allowed(
-            self._word, credentials.tls, credentials.client
+        if mechanism != "APOP" and not self.passwords_welcome(
+            tls=credentials.tls, client=credentials.client
         ):
             return _CLEAR_TEXT
         return None

@@ -170,6 +170,7 @@ class Inetd:
             first_slot=WORKER,
             last_slot=WORKER + 1,
             minimum_spare=0,
+            mechanisms=settings.authentication.mechanisms,
             statistics=settings.logging.statistics,
             version=self._version,
         )

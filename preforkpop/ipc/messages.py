@@ -207,7 +207,7 @@ class Verdict:
         return cls(client, code.decode(), text.decode(), user, rest)
 
 
-_GRANT = struct.Struct("<BBHddIIB")
+_GRANT = struct.Struct("<BBHddIIH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class Grant:
 
     def pack(self) -> bytes:
         """The message as octets."""
-        groups = self.groups[:255]
+        groups = self.groups
         return _join(
             _GRANT.pack(
                 self.tls,
@@ -264,6 +264,7 @@ class Grant:
         user, home, path, peer, mechanism, rest = _strings(message, at, 6)
         return cls(
             bool(tls),
+            bool(passwords),
             port,
             accepted,
             deadline,

@@ -87,6 +87,7 @@ class Generation:
             first_slot=kind.first_slot,
             last_slot=kind.first_slot + kind.count,
             minimum_spare=pool.minimum_spare,
+            mechanisms=settings.authentication.mechanisms,
             statistics=settings.logging.statistics,
             version=self.common.version,
         )

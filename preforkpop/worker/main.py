@@ -27,7 +27,7 @@ from preforkpop.ipc.scoreboard import IDLE, Scoreboard, Slot
 from preforkpop.system import privileges, process
 from preforkpop.system.log import Log, escape
 from preforkpop.worker import state
-from preforkpop.worker.session import End, Session, StoppedError
+from preforkpop.worker.session import Session, StoppedError
 from preforkpop.worker.settings import Maildrop
 
 
@@ -46,6 +46,7 @@ class Duty:
     first_slot: int  # the workers' slots in the scoreboard, to count idle ones
     last_slot: int
     minimum_spare: int
+    mechanisms: tuple[str, ...]  # those that send a password: USER, PLAIN
     statistics: bool
     version: str
 
@@ -92,7 +93,11 @@ class Worker:
                 return process.EXIT_OK
 
     def _serve(self, message: bytes, descriptors: channel.Descriptors) -> None:
-        grant = Grant.unpack(message)
+        try:
+            grant = Grant.unpack(message)
+        except channel.MessageError as error:
+            self._log.error(f"auth sent {error}")
+            return
         duty = self._duty
         now = time.monotonic()
         self._slot.session(grant.user, grant.peer, tls=grant.tls, now=now)
@@ -104,13 +109,14 @@ class Worker:
             duty.maildrop,
             self._slot,
             self._log,
+            mechanisms=duty.mechanisms if grant.passwords else (),
             statistics=duty.statistics,
             version=duty.version,
         )
         try:
             if now > grant.deadline:
                 session.refuse("All workers are busy, try again later", "SYS/TEMP")
-                self._log.warning(f"{End.LATE.value}: raise pool.maximum_workers")
+                self._log.warning("no worker was free in time: raise pool.maximum_workers")
                 return
             self._session = session
             session.run(self._prepare(grant))

@@ -11,6 +11,7 @@ import enum
 import socket
 import time
 from collections.abc import Iterable
+from itertools import chain
 
 from preforkpop.ipc.messages import Grant
 from preforkpop.ipc.scoreboard import Slot
@@ -25,6 +26,8 @@ from preforkpop.worker.settings import Maildrop as MaildropSettings
 
 READ = 65536  # octets taken from the client at once
 WRITE = 262144  # octets gathered before they are sent
+LINGER = 2.0  # seconds for a client that is sent away to read why
+LINGER_READS = 16  # so many times READ octets of it are thrown away meanwhile
 
 
 class End(enum.Enum):
@@ -38,7 +41,6 @@ class End(enum.Enum):
     UPDATE_FAILED = "the update failed"
     MAILDROP = "the maildrop could not be opened"
     CUT = "the maildrop changed while a message was being sent"
-    LATE = "no worker was free in time"
     STOPPED = "the server is stopping"
 
 
@@ -54,6 +56,14 @@ class StoppedError(Exception):
     """A signal asks this worker to end while it waits for its client."""
 
 
+class _GoneError(Exception):
+    """Nothing more can be read from or sent to the client; says how the session ended."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(end.value)
+        self.end = end
+
+
 class Session:
     """One client, one maildrop."""
 
@@ -65,29 +75,33 @@ class Session:
         slot: Slot,
         log: Log,
         *,
+        mechanisms: tuple[str, ...],
         statistics: bool,
         version: str,
     ) -> None:
+        """``mechanisms``: what was accepted before login, as CAPA goes on listing it."""
         self._stream = stream
         self._grant = grant
         self._settings = settings
         self._slot = slot
         self._log = log
+        self._mechanisms = mechanisms
         self._statistics = statistics
-        self._version = version
-        self._title = f"worker, {escape(grant.user)} from {grant.peer or 'standard input'}"
+        self._implementation = f"preforkpop-{version}"
+        self._user = escape(grant.user)
+        self._title = f"worker, {self._user} from {grant.peer or 'standard input'}"
         self.waiting = False  # for the client: a signal may interrupt
         self.stopping = False
 
     def run(self, state: str) -> End:
         """Serve the session to its end; ``state`` is the user's own directory."""
-        process.title(self._title)
+        process.title(f"{self._title} [login]")
         set_timeouts(self._stream, self._settings.timeout, self._settings.timeout)
         try:
             maildrop = self._open(state)
         except MaildropError as error:
             self._report(error)
-            self._send_last(reply.error(error.text, error.code))
+            self.refuse(error.text, error.code)
             return End.MAILDROP
         try:
             return self._serve(maildrop)
@@ -95,11 +109,23 @@ class Session:
             maildrop.close()
 
     def refuse(self, text: str, code: str) -> None:
-        """Say why there will be no session."""
-        self._send_last(reply.error(text, code))
+        """Say why there is no session, and let the client read it.
+
+        Closing a socket with unread octets in it resets the connection, and the client, which may
+        have sent commands ahead, would never see the reason.
+        """
+        try:
+            self._stream.sendall(reply.error(text, code))
+            self._stream.shutdown(socket.SHUT_WR)
+            set_timeouts(self._stream, LINGER, LINGER)
+            for _ in range(LINGER_READS):
+                if not self._stream.recv(READ):
+                    return
+        except OSError:
+            return
 
     def _open(self, state: str) -> OpenMaildrop:
-        grant, settings = self._grant, self._settings
+        grant, settings, slot = self._grant, self._settings, self._slot
         place = Place(
             format=settings.format,
             path=grant.path,
@@ -110,61 +136,74 @@ class Session:
             lock_timeout=settings.lock_timeout,
             mail_lock_check=settings.mail_lock_check,
             uidl=settings.uidl,
+            progress=lambda: slot.progress(time.monotonic()),
         )
-        return open_maildrop(place)
+        try:
+            return open_maildrop(place)
+        except OSError as error:
+            raise _unavailable(error) from error
 
     def _report(self, error: MaildropError) -> None:
         level = Level.NOTICE if error.code == "IN-USE" else Level.ERROR
-        self._log.write(
-            level, f"{escape(self._grant.user)}: [{error.code}] {escape(error.detail, 512)}"
-        )
+        self._log.write(level, f"{self._user}: [{error.code}] {escape(error.detail, 512)}")
 
     def _serve(self, maildrop: OpenMaildrop) -> End:
-        grant = self._grant
         transaction = Transaction(
-            maildrop, user=grant.user.encode(), implementation=f"preforkpop-{self._version}"
+            maildrop,
+            user=self._grant.user.encode(),
+            implementation=self._implementation,
+            mechanisms=self._mechanisms,
         )
-        greeting = reply.ok(
-            f"{grant.user} has {maildrop.count} visible message{'s' * (maildrop.count != 1)}"
-            f" (0 hidden) in {maildrop.octets} octets."
-        )
-        end = self._converse(transaction, greeting)
-        self._notes(maildrop)
+        try:
+            end = self._converse(transaction)
+        except StoppedError:
+            end = End.STOPPED
+        except _GoneError as gone:
+            end = gone.end
+        except OSError as error:  # of the store; those of the stream are told apart above
+            self._report(_unavailable(error))
+            end = End.CUT
+        self._tell_failure(transaction)
+        for note in maildrop.notes:
+            self._log.warning(f"{self._user}: {escape(note, 512)}")
         if self._statistics:
             self._log.notice(self._statistics_line(transaction))
         if end not in (End.QUIT, End.CLOSED):
-            self._log.notice(
-                f"session of {escape(grant.user)} from {grant.peer} ended: {end.value}"
-            )
+            self._log.notice(f"session of {self._user} from {self._grant.peer} ended: {end.value}")
         return end
 
-    def _converse(self, transaction: Transaction, greeting: bytes) -> End:
-        try:
-            self._answer(transaction, (greeting,))
-            data = self._grant.rest
-            while True:
-                if data:
-                    self._answer(transaction, transaction.receive(data))
-                    if transaction.ending is not None:
-                        return ENDS[transaction.ending]
-                if self.stopping:
-                    return End.STOPPED
-                data = self._receive()
-                if not data:
-                    return End.CLOSED
-                self._slot.working(transaction.command, transaction.message, time.monotonic())
-        except StoppedError:
-            return End.STOPPED
-        except BlockingIOError:
-            return End.TIMEOUT if self.waiting else End.STALLED
-        except OSError:
-            return End.CLOSED
+    def _converse(self, transaction: Transaction) -> End:
+        rest = self._grant.rest
+        replies = transaction.receive(rest) if rest else ()
+        self._answer(transaction, chain((transaction.accepted(),), replies))
+        while transaction.ending is None:
+            if transaction.failure is not None:
+                self._tell_failure(transaction)
+            if self.stopping:
+                return End.STOPPED
+            data = self._receive()
+            if not data:
+                return End.CLOSED
+            self._answer(transaction, transaction.receive(data))
+        return ENDS[transaction.ending]
+
+    def _tell_failure(self, transaction: Transaction) -> None:
+        """Log a fault of the store that the client was told of."""
+        failure, transaction.failure = transaction.failure, None
+        if failure is not None:
+            self._log.error(f"{self._user}: [{failure.code}] {escape(failure.detail, 512)}")
 
     def _receive(self) -> bytes:
         self._slot.waiting()
         self.waiting = True
-        data = self._stream.recv(READ)
+        try:
+            data = self._stream.recv(READ)
+        except BlockingIOError:
+            raise _GoneError(End.TIMEOUT) from None
+        except OSError:
+            raise _GoneError(End.CLOSED) from None
         self.waiting = False
+        self._slot.working(b"", 0, time.monotonic())
         return data
 
     def _answer(self, transaction: Transaction, chunks: Iterable[bytes]) -> None:
@@ -181,24 +220,34 @@ class Session:
             self._write(transaction, gathered)
 
     def _write(self, transaction: Transaction, gathered: list[bytes]) -> None:
-        self._slot.working(transaction.command, transaction.message, time.monotonic())
-        self._stream.sendall(gathered[0] if len(gathered) == 1 else b"".join(gathered))
-
-    def _send_last(self, octets: bytes) -> None:
+        command, message = transaction.command, transaction.message
+        self._slot.working(command, message, time.monotonic())
+        doing = command.decode() or "login"
+        process.title(
+            f"{self._title} [{doing} {message}]" if message else f"{self._title} [{doing}]"
+        )
         try:
-            self._stream.sendall(octets)
+            self._stream.sendall(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+        except BlockingIOError:
+            raise _GoneError(End.STALLED) from None
         except OSError:
-            return
-
-    def _notes(self, maildrop: OpenMaildrop) -> None:
-        for note in maildrop.notes:
-            self._log.warning(f"{escape(self._grant.user)}: {escape(note, 512)}")
+            raise _GoneError(End.CLOSED) from None
 
     def _statistics_line(self, transaction: Transaction) -> str:
         """Qpopper's line: messages and octets deleted, messages and octets left, client twice."""
-        done, grant = transaction.statistics(), self._grant
-        peer = grant.peer or "-"
+        done = transaction.statistics()
+        peer = self._grant.peer or "-"
         return (
-            f"Stats: {escape(grant.user)} {done.deleted} {done.deleted_octets}"
+            f"Stats: {self._user} {done.deleted} {done.deleted_octets}"
             f" {done.left} {done.left_octets} {peer} {peer}"
         )
+
+
+def _unavailable(error: OSError) -> MaildropError:
+    """A fault of the machine that no store expected."""
+    where = f"{error.filename}: " if error.filename else ""
+    return MaildropError(
+        "SYS/TEMP",
+        "Your mail is not available at the moment, try again later",
+        f"{where}{error.strerror or error}",
+    )
