@@ -42,14 +42,16 @@ def _listeners(view: View) -> Iterator[Finding]:
     for number, listener in enumerate(listeners):
         if listener.tls == "implicit" and not view.settings.tls.certificate:
             yield Finding(
-                (("listeners", number, "tls"), ("tls", "certificate")),
+                (("listeners", number, "tls"),),
                 '"implicit" needs a certificate: set tls.certificate, or "stls" or "off" here',
+                related=(("tls", "certificate"),),
             )
     for (first, one), (second, other) in combinations(enumerate(listeners), 2):
         if _overlap(one.address, other.address):
             yield Finding(
-                (("listeners", second, "address"), ("listeners", first, "address")),
+                (("listeners", second, "address"),),
                 f'"{other.address}" is part of "{one.address}", on which another listener listens',
+                related=(("listeners", first, "address"),),
             )
 
 
@@ -69,7 +71,11 @@ def _tls(view: View) -> Iterator[Finding]:
     if not tls.certificate:
         for key in ("private_key", "names"):
             if getattr(tls, key):
-                yield found(f"tls.{key}", problem="needs a certificate: set tls.certificate")
+                yield found(
+                    f"tls.{key}",
+                    problem="needs a certificate: set tls.certificate",
+                    related=("tls.certificate",),
+                )
     seen: set[str] = set()
     for number, one in enumerate(tls.names):
         place = ("tls", "names", number, "name")

@@ -25,9 +25,9 @@ def _service(view: View) -> Iterator[Finding]:
     if virtual and not service.mail_user and view.surroundings.root:
         yield found(
             "service.mail_user",
-            "service.users",
             problem="has to name the account that owns the mail of virtual users when the server is"
             " started as root",
+            related=("service.users",),
         )
     for key, used in (("mail_user", virtual), ("mail_group", not virtual)):
         if view.given(f"service.{key}") and getattr(service, key) and not used:
@@ -45,27 +45,30 @@ def _ways_to_log_in(view: View) -> Iterator[Finding]:
     apop = "APOP" in section.mechanisms and any(
         one.type == "passwd-file" for one in section.sources
     )
-    keys = ("authentication.clear_text_password", "authentication.mechanisms")
+    related = ("authentication.mechanisms", "authentication.sources", "tls.certificate")
     if not apop and not passwords:
         names = ", ".join(MECHANISMS)
         yield found(
             "authentication.mechanisms",
             problem="has none with which anybody could log in; accepted: at least one of"
             f" {names}, and with APOP alone a source of type passwd-file",
+            related=("authentication.sources",),
         )
     elif not apop and word == "never":
         yield found(
-            *keys,
+            "authentication.clear_text_password",
             problem='"never" leaves APOP alone, which needs a source of type passwd-file: nobody'
             ' could log in; accepted: "tls", "local", "always" or "default"',
+            related=related,
         )
     elif passwords and word == "tls" and not view.settings.tls.certificate:
         left = "only APOP is left" if apop else "nobody can log in"
         yield found(
-            *keys,
+            "authentication.clear_text_password",
             problem=f'"tls" allows passwords only under TLS, and there is no certificate: {left};'
             ' set tls.certificate, or "local" or "always" here',
             warning=True,
+            related=related,
         )
 
 
@@ -124,12 +127,13 @@ def _maildrop(view: View) -> Iterator[Finding]:
 
 def _homes_of_virtual_users(view: View) -> Iterator[Finding]:
     types = {source.type for source in view.settings.authentication.sources}
-    keys = ("maildrop.path", "service.users", "authentication.sources")
+    related = ("service.users", "authentication.sources")
     if types == {"pam"}:
-        yield found(*keys, problem="needs {home}, which PAM does not tell of virtual users")
+        problem = "needs {home}, which PAM does not tell of virtual users"
+        yield found("maildrop.path", problem=problem, related=related)
     elif "pam" in types:
         problem = "needs {home}, which only users in a passwd-file have when users are virtual"
-        yield found(*keys, problem=problem, warning=True)
+        yield found("maildrop.path", problem=problem, warning=True, related=related)
 
 
 USER_CHECKS: tuple[Check, ...] = (_service, _ways_to_log_in, _delays, _sources, _maildrop)

@@ -12,17 +12,22 @@ from preforkpop.config.surroundings import Surroundings
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem with one setting or between several; told at the first that the file sets."""
+    """A problem between settings: told at the first of ``places`` that the file sets.
+
+    ``related`` are the others that it comes from. While one of all these has a fault of its own,
+    nothing can be said about how they go together.
+    """
 
     places: tuple[Place, ...]
     problem: str
     warning: bool = False
+    related: tuple[Place, ...] = ()
 
     def concerns(self, places: Collection[Place]) -> bool:
-        """Whether it is about one of these places, or about what is in it or around it."""
+        """Whether it comes from one of these places, or from what is in it or around it."""
         return any(
             mine[: len(other)] == other or other[: len(mine)] == mine
-            for mine in self.places
+            for mine in (*self.places, *self.related)
             for other in places
         )
 
@@ -39,6 +44,12 @@ class View:
 Check = Callable[[View], Iterator[Finding]]
 
 
-def found(*keys: str, problem: str, warning: bool = False) -> Finding:
+def found(
+    *keys: str, problem: str, warning: bool = False, related: tuple[str, ...] = ()
+) -> Finding:
     """A finding about keys like "pool.start_workers"."""
-    return Finding(tuple(tuple(key.split(".")) for key in keys), problem, warning)
+    return Finding(_places(keys), problem, warning, _places(related))
+
+
+def _places(keys: tuple[str, ...]) -> tuple[Place, ...]:
+    return tuple(tuple(key.split(".")) for key in keys)
