@@ -23,15 +23,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-WORDS = (
-    "the of and to in is that for it was with be by on not he his but at are this have from or had an"
-    " they which one you were all her she there would their we him been has when who will no more if"
-    " out so up said what its about than into them can only other time new some could these two may"
-    " first then do any like now over such our man me even most made after also did many must before"
-    " back through years much where your way down should because long each just state people message"
-    " mailbox account invoice meeting schedule release deadline regards thanks attached forward reply"
-    " status update project review network queue delivery"
-).split()
+TEXT = (
+    "the of and to in is that for it was with be by on not he his but at are this have from or "
+    "had an they which one you were all her she there would their we him been has when who will "
+    "no more if out so up said what its about than into them can only other time new some could "
+    "these two may first then do any like now over such our man me even most made after also "
+    "did many must before back through years much where your way down should because long each "
+    "just state people message mailbox account invoice meeting schedule release deadline "
+    "regards thanks attached forward reply status update project review network queue delivery "
+)
+WORDS = TEXT.split()
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 PASSWORD = "x"
 EPOCH = 1_700_000_000
@@ -118,7 +119,7 @@ def headers(
     lines = [
         f"Return-Path: <{sender}>",
         f"Delivered-To: {user}@mail.example",
-        f"Received: from mx{rng.randint(1, 9)}.example (mx.example [192.0.2.{rng.randint(1, 254)}])",
+        f"Received: from mx.example (mx.example [192.0.2.{rng.randint(1, 254)}])",
         f"\tby mail.example (Postfix) with ESMTPS id {rng.getrandbits(40):010X}",
         f"\tfor <{user}@mail.example>; {date(when)}",
         f"Received: by relay.example with SMTP id {rng.getrandbits(60):015x};",
@@ -141,7 +142,9 @@ def peculiar(rng: random.Random, probability: float, text: bytes) -> bytes:
     if rng.random() < probability:
         text = b".\n..\n.leading dot\n...\n" + text + b".end of list\n.\n"
     if rng.random() < probability:
-        text += b"\nFrom the start of a line\n\nFrom someone@example Thu Jan  1 00:00:00 1998\nmore\n"
+        text += (
+            b"\nFrom the start of a line\n\nFrom someone@example Thu Jan  1 00:00:00 1998\nmore\n"
+        )
     if rng.random() < probability:
         text += "café über 日本語\n".encode() + b"latin1: \xe9\xe8\xfc\xff \xa0\n"
     if rng.random() < probability:

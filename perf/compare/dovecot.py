@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from compare.server import Server
+from compare.server import SYSTEM_USERS, Server, first_line
 
 PACKAGES = "apt-get install dovecot-pop3d"
 
@@ -73,7 +73,6 @@ pop3_lock_session = no
 mbox_very_dirty_syncs = yes
 maildir_very_dirty_syncs = yes
 mbox_write_locks = fcntl
-mailbox_list_index = no
 stats_writer_socket_path =
 mail_max_userip_connections = 0
 service pop3-login {{
@@ -83,8 +82,7 @@ service pop3-login {{
   vsz_limit = 1G
 }}
 service pop3 {{
-  service_count = 1000
-  process_min_avail = {pop3_processes}
+  service_count = 0
   vsz_limit = 1G
 }}
 service anvil {{
@@ -113,7 +111,11 @@ class Dovecot(Server):
     def unavailable(cls) -> str:
         if not Path("/usr/sbin/dovecot").exists() or not (programs(cls.unpacked) / "pop3").exists():
             return f"not installed: {PACKAGES}"
-        return ""
+        return "" if os.geteuid() == 0 else "needs root"
+
+    @classmethod
+    def version(cls) -> str:
+        return first_line("/usr/sbin/dovecot", "--version")
 
     def configure(self) -> None:
         (self.path / "state").mkdir()
@@ -130,7 +132,6 @@ class Dovecot(Server):
             uid=self.mail_owner.pw_uid,
             gid=self.mail_owner.pw_gid,
             cores=cores,
-            pop3_processes=20,
         )
         (self.path / "dovecot.conf").write_text(text)
 
@@ -143,6 +144,7 @@ class DovecotDefault(Dovecot):
 
     name = "dovecot-default"
     virtual = False
+    users = SYSTEM_USERS
     template = DEFAULT
     location = DEFAULT_MAIL
 

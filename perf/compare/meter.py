@@ -1,7 +1,8 @@
 """How much CPU time and memory all processes of a server have used.
 
-A server's children come and go, so the time of those that have ended has to be counted too. A cgroup
-does that exactly; without one, a process that has ended is found in its parent's children's time.
+A server's children come and go, so the time of those that have ended has to be counted too. A
+cgroup does that exactly; without one, a process that has ended is found in its parent's children's
+time.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def meter(name: str) -> Meter:
 
 
 def pss(processes: list[int]) -> int:
-    """Return the proportional set size of processes, in octets: shared pages count by their share."""
+    """Return the proportional set size of processes, in octets."""
     octets = 0
     for pid in processes:
         with contextlib.suppress(OSError):

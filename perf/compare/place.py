@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mkmail
+from mkmail import PASSWORD
 
 FIRST_UID = 41000  # of the users with a uid each: nobody's on an ordinary machine
 KEYS = {
@@ -30,7 +31,7 @@ class Account:
 
     def passwd_line(self) -> str:
         """In a passwd-file, as Dovecot and preforkpop read it."""
-        return f"{self.name}:{{PLAIN}}{mkmail.PASSWORD}:{self.uid}:{self.gid}::{self.home}::\n"
+        return f"{self.name}:{{PLAIN}}{PASSWORD}:{self.uid}:{self.gid}::{self.home}::\n"
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,15 @@ class Place:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.chmod(0o711)  # the servers' users have to get through, nobody else has to look around
-        self.mail_owner = pwd.getpwnam("mail")
+        root = os.geteuid() == 0
+        self.mail_owner = pwd.getpwnam("mail") if root else pwd.getpwuid(os.geteuid())
         self.certificates = {kind: self._certificate(kind) for kind in KEYS}
 
     def _certificate(self, kind: str) -> Path:
         path, key = self.path / f"{kind}.pem", self.path / f"{kind}.key"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-            + [*KEYS[kind], "-keyout", key, "-out", path],
-            check=True,
-            capture_output=True,
-        )
+        words = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+        words += [*KEYS[kind], "-keyout", str(key), "-out", str(path)]
+        subprocess.run(words, check=True, capture_output=True)
         path.write_text(path.read_text() + key.read_text())
         key.unlink()
         path.chmod(0o600)
@@ -96,7 +95,7 @@ def give_mailbox(source: Path, target: Path, account: Account) -> None:
         path.chmod(0o700 if path.is_dir() else 0o600)
 
 
-def make_directory(path: Path, uid: int = 0, gid: int = 0, mode: int = 0o755) -> Path:
+def make_directory(path: Path, uid: int = -1, gid: int = -1, mode: int = 0o755) -> Path:
     path.mkdir(parents=True)
     os.chown(path, uid, gid)
     path.chmod(mode)

@@ -8,7 +8,10 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+from mkmail import PASSWORD
 
 from compare.meter import Meter, meter, pss
 from compare.place import (
@@ -22,11 +25,29 @@ from compare.place import (
 
 START_SECONDS = 15
 STOP_SECONDS = 10
+SYSTEM_USERS = 24  # users with a uid each: enough for 16 clients
 SETTLE_SECONDS = 0.15  # for what a server does after the last client has gone
+
+
+def first_line(*command: str | Path) -> str:
+    """Return the first line that a command prints, "" if it cannot."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.splitlines()[0].strip()
+    return ""
 
 
 class ServerError(Exception):
     """A server that cannot be measured, and why."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server's first process, and what counts them all."""
+
+    process: subprocess.Popen[bytes]
+    meter: Meter
 
 
 class Server:
@@ -34,7 +55,7 @@ class Server:
 
     name = ""
     virtual = True  # one account owns all mail; else each mailbox has a uid of its own
-    missing = ""  # why it cannot run here
+    users = 0  # how many of the mailboxes it serves; 0: all
 
     def __init__(self, place: Place, mail: Mailboxes, form: str, key: str) -> None:
         self.path = make_directory(place.path / f"{self.name}-{form}-{key}-{mail.path.name}")
@@ -42,16 +63,28 @@ class Server:
         self.certificate = place.certificates[key]
         self.mail_owner = place.mail_owner
         self.port, self.tls_port = free_ports(2)
-        self.accounts = place.accounts(mail.names, self.path / "home", virtual=self.virtual)
-        self._meter: Meter | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        names = mail.names[: self.users or None]
+        self.accounts = place.accounts(names, self.path / "home", virtual=self.virtual)
+        self._running: Running | None = None
         self._make_mail(mail)
         self.users_file = self.path / "users"
         self.users_file.write_text("".join(one.passwd_line() for one in self.accounts))
         self.users_file.chmod(0o644)
+        self.logins = self.path / "logins"  # for popbench
+        self.logins.write_text("".join(f"{one.name}:{PASSWORD}\n" for one in self.accounts))
         self.configure()
 
     # -- what sub-classes say --
+
+    @classmethod
+    def unavailable(cls) -> str:
+        """Say why it cannot run here, and what to do; "" if it can."""
+        raise NotImplementedError
+
+    @classmethod
+    def version(cls) -> str:
+        """Return its version."""
+        raise NotImplementedError
 
     def configure(self) -> None:
         """Write the configuration."""
@@ -73,7 +106,7 @@ class Server:
 
     def _make_mail(self, mail: Mailboxes) -> None:
         # As /var/mail is on Debian: the group may make dot-locks, a user may write a mailbox only.
-        make_directory(self.mail_path, 0, self.mail_owner.pw_gid, 0o2775)
+        make_directory(self.mail_path, -1, self.mail_owner.pw_gid, 0o2775)
         if self.virtual:
             self.mail_path.chmod(0o2770)
         make_directory(self.path / "home")
@@ -88,23 +121,29 @@ class Server:
     # -- life --
 
     def start(self) -> None:
-        self._meter = meter(self.path.name)
+        counting = meter(self.path.name)
         with (self.path / "output").open("ab") as output:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self.path,
                 start_new_session=True,
-                preexec_fn=self._meter.adopt,
+                preexec_fn=counting.adopt,  # noqa: PLW1509 - there are no threads here
             )
+        self._running = Running(process, counting)
         for port in (self.port, self.tls_port):
             self._wait_for(port)
 
+    @property
+    def running(self) -> Running:
+        assert self._running, f"{self.name} is not running"
+        return self._running
+
     def _wait_for(self, port: int) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self.running.process.poll() is None:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 return
@@ -112,17 +151,18 @@ class Server:
         raise ServerError(f"{self.name} did not start:\n{self.last_words()}")
 
     def stop(self) -> None:
-        if self._process is None:
+        if self._running is None:
             return
-        self._process.terminate()
+        process = self.running.process
+        process.terminate()
         try:
-            self._process.wait(STOP_SECONDS)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             print(f"{self.name}: no end within {STOP_SECONDS} s, killed", file=sys.stderr)
-            self._process.kill()
-            self._process.wait()
-        self._meter.close()
-        self._process = self._meter = None
+            process.kill()
+            process.wait()
+        self.running.meter.close()
+        self._running = None
 
     def forget(self) -> None:
         """Remove the indexes, so that the next login is a first one."""
@@ -145,10 +185,10 @@ class Server:
 
     def cpu(self) -> float:
         time.sleep(SETTLE_SECONDS)
-        return self._meter.cpu()
+        return self.running.meter.cpu()
 
     def memory(self) -> int:
         return pss(self.processes())
 
     def processes(self) -> list[int]:
-        return self._meter.processes()
+        return self.running.meter.processes()
