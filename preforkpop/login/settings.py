@@ -64,5 +64,13 @@ class Tls:
 class Dns:
     """Section ``dns``."""
 
-    reverse_lookup: bool = option(True, "look up the names of clients for the log")
-    timeout: float = option(2.0, "bound on one look-up", unit="seconds", minimum=0.1, maximum=60)
+    reverse_lookup: bool = option(
+        True, "look up the names of clients for the log (this version never does)"
+    )
+    timeout: float = option(
+        2.0,
+        "bound on one look-up (this version makes none)",
+        unit="seconds",
+        minimum=0.1,
+        maximum=60,
+    )
