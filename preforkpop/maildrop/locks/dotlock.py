@@ -37,6 +37,7 @@ _MARK: Final = 7  # octets: with a pid of seven digits and a line end 15
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAMELESS: Final = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
+_PIN: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _EXAMINE: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_NAMELESS: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _NO_LINK: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -158,43 +159,55 @@ class DotLock:
         return True
 
     def _examine(self, now: int) -> Obstacle:
-        """Say who is in the way, or remove a lock that is stale at ``now`` (nanoseconds)."""
+        """Say who is in the way, or remove a lock that is stale at ``now`` (nanoseconds).
+
+        An open descriptor keeps the number of the inode from being given to a new lock before the
+        name is looked at again.
+        """
         try:
-            found = os.lstat(self.path)
+            pinned = os.open(self.path, _PIN)
         except FileNotFoundError:
             return Obstacle(f"{self.path} has just gone")
-        if not stat.S_ISREG(found.st_mode):
-            raise failed(Maillock.OTHER, self._spool, f"{self.path} is not a file: remove it")
-        age = (now - found.st_mtime_ns) // 1_000_000_000
-        if self._left_behind(found):
-            reason = f"{self.path} was left by a session that is dead"
-        elif age > STALE_AFTER:
-            reason = f"{self.path} had not been touched for {age} s"
-        else:
-            return Obstacle(f"{self.path} of uid {found.st_uid} is held, {age} s old")
-        self._break(found)
-        return Obstacle(f"{reason}; removed it", removed=True)
+        except OSError as error:
+            raise failed(Maillock.OTHER, self._spool, f"{self.path}: {error.strerror}") from error
+        dead = -1
+        try:
+            found = os.fstat(pinned)
+            if not stat.S_ISREG(found.st_mode):
+                raise failed(Maillock.OTHER, self._spool, f"{self.path} is not a file: remove it")
+            age = (now - found.st_mtime_ns) // 1_000_000_000
+            dead = self._lock_of_the_dead(found)
+            if dead < 0 and age <= STALE_AFTER:
+                return Obstacle(f"{self.path} of uid {found.st_uid} is held, {age} s old")
+            self._break(found)
+        finally:
+            os.close(pinned)
+            if dead >= 0:
+                os.close(dead)
+        why = "was left by a session that is dead" if dead >= 0 else f"was untouched for {age} s"
+        return Obstacle(f"{self.path} {why}; removed it", removed=True)
 
-    def _left_behind(self, found: os.stat_result) -> bool:
-        """Whether a dead process of this server made the lock, on this machine, since it booted."""
+    def _lock_of_the_dead(self, found: os.stat_result) -> int:
+        """Lock the lock file of a dead process of this server on this machine since it booted.
+
+        Gives -1 unless it is one; else the descriptor, to be closed when the file is gone: nobody
+        else can find the same out meanwhile.
+        """
         if found.st_uid != os.geteuid() or not mark():
-            return False
+            return -1
         try:
             descriptor = os.open(self.path, _EXAMINE)
         except OSError:
-            return False
+            return -1
         try:
-            if not os.path.samestat(os.fstat(descriptor), found):
-                return False
-            _, _, found_mark = os.pread(descriptor, 64, 0).partition(b"\n")
-            if found_mark != mark():
-                return False
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            same = os.path.samestat(os.fstat(descriptor), found)
+            if same and os.pread(descriptor, 64, 0).partition(b"\n")[2] == mark():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
         except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
+            pass
+        os.close(descriptor)
+        return -1
 
     def _break(self, found: os.stat_result) -> None:
         try:
