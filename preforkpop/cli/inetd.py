@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import argparse
 import syslog
-from importlib.metadata import version
 
-from preforkpop.cli.command import add_config
+from preforkpop.cli.command import add_config, program_version
 from preforkpop.config import reader
 from preforkpop.config.faults import ConfigError
 from preforkpop.inetd.main import run as serve
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve; what goes wrong before there is a log goes to syslog."""
     try:
-        return serve(reader.load(arguments.config), arguments.tls, version("preforkpop"))
+        return serve(reader.load(arguments.config), arguments.tls, program_version())
     except (ConfigError, SetupError) as error:
         return _failed(EXIT_CONFIG, str(error))
     except OSError as error:

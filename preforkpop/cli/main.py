@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from preforkpop.cli.command import CommandError
+from preforkpop.cli.command import CommandError, program_version
 from preforkpop.config.faults import ConfigError
 from preforkpop.system.process import EXIT_CONFIG, EXIT_FAILED
 
@@ -53,12 +53,10 @@ class Module(Protocol):
 
 
 class _Version(argparse.Action):
-    """``--version``; the package's metadata are read when they are asked for (20 ms)."""
+    """``--version``."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_unused: Any) -> None:
-        from importlib.metadata import version
-
-        print(f"preforkpop {version('preforkpop')}")
+        print(f"preforkpop {program_version()}")
         parser.exit()
 
 

@@ -122,7 +122,7 @@ def _pam(place: Place, source: Source) -> Iterator[Finding]:
 
 def _users(path: str) -> Iterator[Fault]:
     users, wrong = passwd_file.parse(path)
-    for one in wrong:
-        yield Fault(one.path, one.line, "", one.problem)
+    for one in wrong:  # a line costs its user the login, and must not cost all others theirs
+        yield Fault(one.path, one.line, "", one.problem, warning=one.line > 0)
     if not users and not wrong:
         yield Fault(path, 0, "", "has no users", warning=True)

@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from preforkpop.config.settings import Settings
@@ -58,11 +58,17 @@ class UnusableError(Exception):
 class Master:
     """The server."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Settings], version: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], tuple[Settings, Iterable[object]]],
+        version: str,
+    ) -> None:
         """Take everything that can fail: accounts, directories, the pid file, sockets, the log.
 
-        ``load`` reads the configuration anew, or raises UnusableError. Raises SetupError,
-        RunningError, AddressError or OSError; there are no processes yet then.
+        ``load`` reads the configuration anew and tells what is odd about it, or raises
+        UnusableError. Raises SetupError, RunningError, AddressError or OSError; there are no
+        processes yet then.
         """
         os.umask(0o077)
         self.settings = settings
@@ -257,7 +263,7 @@ class Master:
         if self._shutdown.begun:
             return "the server is stopping"
         try:
-            settings = self._load()
+            settings, warnings = self._load()
             _refuse_moves(self.settings, settings)
             target = open_target(settings.logging.target)
             self._front.sockets.open(settings.listeners)
@@ -265,6 +271,8 @@ class Master:
             for line in str(error).splitlines():
                 self.log.error(f"not reloaded, the old configuration stays: {line}")
             return str(error)
+        for warning in warnings:
+            self.log.warning(str(warning))
         self.settings = settings
         self._front.sockets.keep(settings.listeners)
         self._logs.change(settings, target)

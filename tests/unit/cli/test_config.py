@@ -64,11 +64,20 @@ def test_faults_of_the_file_one_line_each(file: Path, capsys: pytest.CaptureFixt
 
 
 def test_faults_of_the_machine(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    users = file.parent / "users"
-    users.write_text("fred:{PLAIN}secret\nann\n")
+    (file.parent / "users").chmod(0o666)
     assert check(file) == 78
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{users}:2: ")
+    assert line.startswith(f"{file.parent}/users: can be written by everybody")
+
+
+def test_a_faulty_user_costs_nobody_else_the_login(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users = file.parent / "users"
+    users.write_text("fred:{PLAIN}secret\nann\n")
+    assert check(file) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{users}:2: warning: has no password")
 
 
 def test_warnings_do_not_make_it_unusable(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
