@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 
 _BUFFER = 262144
+_RANDOM = 8  # octets, in hexadecimal digits in the temporary name
 
 
 def replace_file(path: str, parts: Iterable[bytes], *, sync: bool) -> os.stat_result:
@@ -19,7 +20,7 @@ def replace_file(path: str, parts: Iterable[bytes], *, sync: bool) -> os.stat_re
     The name that it is written under cannot be foreseen, is never followed and is removed when
     anything fails.
     """
-    temporary = f"{path}.{os.urandom(8).hex()}"
+    temporary = f"{path}.{os.urandom(_RANDOM).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(temporary, flags, 0o600), "wb", buffering=_BUFFER) as file:
         try:
@@ -36,6 +37,18 @@ def replace_file(path: str, parts: Iterable[bytes], *, sync: bool) -> os.stat_re
     if sync:
         sync_directory(os.path.dirname(path) or ".")
     return status
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove what a process that was killed in ``replace_file`` of this path has left.
+
+    Only for who keeps all others from replacing it meanwhile, by a lock.
+    """
+    directory, name = os.path.split(path)
+    for entry in os.listdir(directory or "."):
+        if entry.startswith(f"{name}.") and len(entry) == len(name) + 1 + 2 * _RANDOM:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(directory, entry))
 
 
 def sync_directory(path: str) -> None:

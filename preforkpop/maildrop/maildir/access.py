@@ -117,7 +117,7 @@ class Files:
     def _search(self, row: int) -> None:
         """Find all messages again, as a program that renames one has mostly renamed more."""
         current = self._table.names
-        files = {where + name for where in SUBDIRECTORIES for name in self._folder.names(where)[0]}
+        files = {file for where in SUBDIRECTORIES for file in self._folder.names(where)}
         renamed = {names.base(file[1:]): file for file in files.difference(current)}
         for other, file in enumerate(current):
             if file not in files:

@@ -124,16 +124,12 @@ class Folder:
         """What the directories are now."""
         return Stamps(*(Stamp.of(os.fstat(each)) for each in self._descriptors.values()))
 
-    def names(self, where: bytes) -> tuple[list[bytes], list[bytes]]:
-        """The files in a directory that can be messages, and what is there that cannot."""
-        files: list[bytes] = []
-        others: list[bytes] = []
-        with os.scandir(self._descriptors[where]) as entries:
-            for entry in entries:
-                if not entry.name.startswith("."):
-                    kind = files if entry.is_file(follow_symlinks=False) else others
-                    kind.append(os.fsencode(entry.name))
-        return files, others
+    def names(self, where: bytes) -> list[bytes]:
+        """The names in a directory, each behind ``where``; those with a dot are not messages."""
+        names = [name for name in os.listdir(self._descriptors[where]) if not name.startswith(".")]
+        prefix = os.fsdecode(where)
+        # One string is encoded much faster than its 50,000 parts; no name has a slash.
+        return os.fsencode(prefix + f"/{prefix}".join(names)).split(b"/") if names else []
 
     def status(self, where: bytes, name: bytes) -> os.stat_result:
         """The status of a message file."""

@@ -17,7 +17,7 @@ import os
 import struct
 from array import array
 from binascii import crc32
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -61,6 +61,15 @@ class Table:
         self.modified.append(modified)
         self.octets.append(octets)
         self.exact.append(exact)
+
+    def pick(self, rows: Iterable[int]) -> Self:
+        """A table of these rows, in their order."""
+        rows = list(rows)
+        columns = (self.sizes, self.modified, self.octets, self.exact)
+        return type(self)(
+            [self.names[row] for row in rows],
+            *(array("q", map(column.__getitem__, rows)) for column in columns),
+        )
 
 
 class Index:
@@ -161,6 +170,13 @@ class Index:
     def unique_id_listings(self) -> bytes:
         """All unique-id listings as they are sent; DamagedError."""
         return self._section(_UNIQUE_IDS)
+
+    def unique_ids(self) -> list[bytes]:
+        """The unique-ids of all messages; DamagedError."""
+        lines = self.unique_id_listings().split(b"\r\n")
+        if len(lines) != self.count + 1:
+            raise DamagedError
+        return [line.partition(b" ")[2] for line in lines[:-1]]
 
     def table(self) -> Table:
         """The rows of all messages; DamagedError."""

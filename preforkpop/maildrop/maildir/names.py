@@ -10,7 +10,6 @@ other programs add them later.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from hashlib import blake2b
 
 from preforkpop.maildrop import uidl
@@ -62,22 +61,16 @@ def stated_octets(name: bytes, size: int) -> int | None:
     return octets if size < octets <= 2 * size else None
 
 
-def unique_ids(names: Iterable[bytes]) -> list[bytes]:
-    """Unique-ids of messages in the order of their delivery.
+def unique_id(name: bytes) -> bytes:
+    """The unique-id: the unique part itself where the protocol allows it, else its digest."""
+    part = unique(name)
+    return uidl.acceptable(part) or uidl.from_digest(_digest(part), 0)
 
-    The unique part itself where the protocol allows it, else its digest. Two files with one unique
-    part, which only a careless copy makes, are two messages: the later one gets a digest of more.
-    """
-    given: dict[bytes, None] = {}
-    for name in names:
-        part = unique(name)
-        value = uidl.acceptable(part) or uidl.from_digest(_digest(part), 0)
-        ordinal = 0
-        while value in given:
-            value = uidl.from_digest(_digest(base(name)), ordinal)
-            ordinal += 1
-        given[value] = None
-    return list(given)
+
+def other_unique_id(name: bytes, ordinal: int) -> bytes:
+    """One more unique-id for a file whose unique part another message has, which only a careless
+    copy makes: the digest of more of its name."""
+    return uidl.from_digest(_digest(base(name)), ordinal)
 
 
 def _digest(part: bytes) -> bytes:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from preforkpop.maildrop.base import Place
-from preforkpop.maildrop.maildir import names, scan
+from preforkpop.maildrop.maildir import scan
 from preforkpop.maildrop.maildir.folder import Folder, Stamp, Stamps
 from preforkpop.maildrop.maildir.index import SETTLED, DamagedError, Index, Table
-from preforkpop.system.durable import replace_file
+from preforkpop.system.durable import remove_leftovers, replace_file
 from preforkpop.system.log import escape
 
 NAME: Final = "maildir.index"
@@ -38,15 +38,14 @@ def renewed(place: Place, stamps: Stamps, old: Index | None, now: int, notes: li
     """Read the Maildir with what the old index knows, and write the new one; MaildropError."""
     folder = Folder(place.path, stamps)
     try:
-        listing = scan.list_messages(folder)
-        table = scan.build(folder, listing.files, _known(old), ticker(place), notes)
-        if listing.others:
-            notes.append(scan.note_others(folder, listing.others))
+        listing = scan.list_files(folder)
+        reading = scan.Scan(folder, *_known(old), ticker(place))
+        reading.take(listing.files)
     finally:
         folder.close()
+    notes += reading.notes()
     settled = listing.steady and now - listing.stamps.youngest > SETTLED
-    ids = names.unique_ids(file[1:] for file in table.names)
-    index = Index.make(listing.stamps, settled, table, ids)
+    index = Index.make(listing.stamps, settled, reading.table, reading.ids)
     save(place, index, notes)
     return index
 
@@ -55,6 +54,7 @@ def save(place: Place, index: Index, notes: list[str]) -> None:
     """Write the index for the next session, which can do without it."""
     path = f"{place.state}/{NAME}"
     try:
+        remove_leftovers(path)
         replace_file(path, (index.data,), sync=False)
     except OSError as error:
         notes.append(f"{escape(path, 512)}: cannot be written: {error.strerror}; logins are slower")
@@ -71,10 +71,10 @@ def ticker(place: Place) -> Callable[[], None]:
     return tick
 
 
-def _known(index: Index | None) -> Table | None:
-    if index is None:
-        return None
+def _known(index: Index | None) -> tuple[Table, list[bytes]]:
     try:
-        return index.table()
+        if index is not None:
+            return index.table(), index.unique_ids()
     except DamagedError:
-        return None
+        pass
+    return Table.empty(), []

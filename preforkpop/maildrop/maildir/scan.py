@@ -8,6 +8,7 @@ since; listing the names is all that is done for the rest.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -21,12 +22,11 @@ _TRIES: Final = 3  # when other programs move files while we look
 
 
 class Listing(NamedTuple):
-    """Message files in the order of delivery, and the state of the Maildir that they are from."""
+    """What new/ and cur/ hold, and the state of the Maildir that this is from."""
 
     files: list[bytes]  # NEW or CUR, then the name
     stamps: Stamps
     steady: bool  # nothing was moved meanwhile
-    others: list[bytes]  # what is not a file
 
 
 class Measure(NamedTuple):
@@ -38,115 +38,150 @@ class Measure(NamedTuple):
     exact: int
 
 
-def list_messages(folder: Folder) -> Listing:
+def list_files(folder: Folder) -> Listing:
     """List new/ and then cur/, again when files were moved meanwhile.
 
     In this order a file that moves from new/ to cur/ is seen twice rather than not at all.
     """
     for _ in range(_TRIES):
         stamps = folder.stamps()
-        new, others_in_new = folder.names(NEW)
-        cur, others_in_cur = folder.names(CUR)
+        files = folder.names(NEW) + folder.names(CUR)
         steady = folder.stamps() == stamps
         if steady:
             break
-    files = _distinct(folder, [NEW + name for name in new] + [CUR + name for name in cur])
-    files.sort(key=lambda file: names.order(file[1:]))
-    others = [NEW + name for name in others_in_new] + [CUR + name for name in others_in_cur]
-    return Listing(files, stamps, steady, others)
+    return Listing(files, stamps, steady)
 
 
-def _distinct(folder: Folder, files: list[bytes]) -> list[bytes]:
-    """Leave out second sights of one file: a file that was moved, or that has two names."""
-    by_name: dict[bytes, list[bytes]] = {}
-    for file in files:
-        by_name.setdefault(names.base(file[1:]), []).append(file)
-    if len(by_name) == len(files):
-        return files
-    kept: list[bytes] = []
-    for same in by_name.values():
-        kept += same if len(same) == 1 else _existing(folder, same)
-    return kept
+class Scan:
+    """A table and its unique-ids on the way from what was known to what is there."""
 
+    __slots__ = ("_folder", "_others", "_tick", "_unreadable", "ids", "table")
 
-def _existing(folder: Folder, files: list[bytes]) -> list[bytes]:
-    found: dict[tuple[int, int], bytes] = {}
-    for file in files:
-        try:
-            status = folder.status(file[:1], file[1:])
-        except OSError:
-            continue
-        found[status.st_dev, status.st_ino] = file
-    return list(found.values())
+    def __init__(
+        self, folder: Folder, table: Table, ids: list[bytes], tick: Callable[[], None]
+    ) -> None:
+        """Start from what is known; both may be changed. ``tick`` is called for each message."""
+        self._folder = folder
+        self._tick = tick
+        self._unreadable: list[bytes] = []
+        self._others: list[bytes] = []
+        self.table = table
+        self.ids = ids
 
+    def take(self, files: list[bytes]) -> None:
+        """Make the table that of these files, in the order of delivery."""
+        known = set(self.table.names)
+        added = set(files) - known
+        gone = known.difference(files)
+        if gone:
+            self._follow(gone, added)
+        if added:
+            self._add(sorted(added, key=_order))
 
-def build(
-    folder: Folder,
-    files: list[bytes],
-    known: Table | None,
-    tick: Callable[[], None],
-    notes: list[str],
-) -> Table:
-    """Make the table of these files from what is known already and by reading the others."""
-    rows = (
-        {} if known is None else {names.base(name[1:]): row for row, name in enumerate(known.names)}
-    )
-    table = Table.empty()
-    unreadable: list[bytes] = []
-    for file in files:
-        tick()
-        row = rows.get(names.base(file[1:]))
-        if known is not None and row is not None:
-            table.add(
-                file, known.sizes[row], known.modified[row], known.octets[row], known.exact[row]
-            )
-            continue
-        measure = _measure(folder, file, unreadable)
-        if measure is not None:
+    def notes(self) -> list[str]:
+        """What the administrator should know: a line for each kind of trouble."""
+        told = []
+        if self._unreadable:
+            told.append(self._note(self._unreadable, "cannot be read; listed, but not sent"))
+        if self._others:
+            told.append(self._note(self._others, "are not files; they are not messages"))
+        return told
+
+    def _follow(self, gone: set[bytes], added: set[bytes]) -> None:
+        """Find the names that files have now, and drop the rows of those that have none."""
+        moved = {names.base(file[1:]): file for file in added}
+        table = self.table
+        kept = []
+        for row, file in enumerate(table.names):
+            if file in gone:
+                now = moved.pop(names.base(file[1:]), None)
+                if now is None:
+                    continue
+                added.remove(now)
+                table.names[row] = now
+            kept.append(row)
+        if len(kept) < len(table.names):
+            self.table = table.pick(kept)
+            self.ids = [self.ids[row] for row in kept]
+
+    def _add(self, files: list[bytes]) -> None:
+        """Add files, which are in order; mostly they are younger than all that are known."""
+        table, ids = self.table, self.ids
+        last = table.names[-1] if table.names else None
+        rows = dict(zip(ids, range(len(ids)), strict=True))
+        for file in files:
+            self._tick()
+            value = names.unique_id(file[1:])
+            if value in rows and self._is_another_name(rows[value], file):
+                continue
+            measure = self._measure(file)
+            if measure is None:
+                continue
+            ordinal = 0
+            while value in rows:
+                value = names.other_unique_id(file[1:], ordinal)
+                ordinal += 1
+            rows[value] = len(ids)
+            ids.append(value)
             table.add(file, *measure)
-    if unreadable:
-        notes.append(_note(folder, unreadable, "cannot be read; they are listed, but not sent"))
-    return table
+        if last is not None and _order(files[0]) < _order(last):
+            self._sort()
+
+    def _sort(self) -> None:
+        keys = [_order(file) for file in self.table.names]
+        rows = sorted(range(len(keys)), key=keys.__getitem__)
+        self.table = self.table.pick(rows)
+        self.ids = [self.ids[row] for row in rows]
+
+    def _is_another_name(self, row: int, file: bytes) -> bool:
+        """Whether a file is one that we have: it was moved while we looked, or has two names."""
+        mine = self.table.names[row]
+        if names.base(mine[1:]) != names.base(file[1:]):
+            return False
+        try:
+            status = self._folder.status(file[:1], file[1:])
+        except OSError:
+            return True  # it has gone where it was seen the other time
+        try:
+            return os.path.samestat(self._folder.status(mine[:1], mine[1:]), status)
+        except OSError:
+            self.table.names[row] = file
+            return True
+
+    def _measure(self, file: bytes) -> Measure | None:
+        """Measure a message; None when it has gone or is none."""
+        where, name = file[:1], file[1:]
+        try:
+            status = self._folder.status(where, name)
+            if not stat.S_ISREG(status.st_mode):
+                self._others.append(file)
+                return None
+            descriptor, status = self._folder.open(where, name)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return self._guess(file, status)
+        try:
+            octets, exact = _stated_or_counted(descriptor, name, status.st_size)
+        except OSError:
+            return self._guess(file, status)
+        finally:
+            os.close(descriptor)
+        return Measure(status.st_size, status.st_mtime_ns, octets, exact)
+
+    def _guess(self, file: bytes, status: os.stat_result) -> Measure:
+        """A message that cannot be read must not keep the others from being listed."""
+        self._unreadable.append(file)
+        octets = names.stated_octets(file[1:], status.st_size) or status.st_size
+        return Measure(status.st_size, status.st_mtime_ns, octets, 0)
+
+    def _note(self, files: list[bytes], what: str) -> str:
+        first = f"{SUBDIRECTORIES[files[0][:1]]}/{escape(files[0][1:])}"
+        return f"{escape(self._folder.path, 512)}: {len(files)} entries such as {first} {what}"
 
 
-def note_others(folder: Folder, others: list[bytes]) -> str:
-    """Say what is not counted as a message."""
-    return _note(folder, others, "are not files; they are not messages")
-
-
-def _note(folder: Folder, files: list[bytes], what: str) -> str:
-    first = f"{SUBDIRECTORIES[files[0][:1]]}/{escape(files[0][1:])}"
-    return f"{escape(folder.path, 512)}: {len(files)} entries such as {first} {what}"
-
-
-def _measure(folder: Folder, file: bytes, unreadable: list[bytes]) -> Measure | None:
-    """Measure a message; None when it has gone."""
-    where, name = file[:1], file[1:]
-    try:
-        descriptor, status = folder.open(where, name)
-    except (FileNotFoundError, IsADirectoryError):
-        return None
-    except OSError:
-        unreadable.append(file)
-        return _guess(folder, where, name)
-    try:
-        octets, exact = _stated_or_counted(descriptor, name, status.st_size)
-    except OSError:
-        unreadable.append(file)
-        return _guess(folder, where, name)
-    finally:
-        os.close(descriptor)
-    return Measure(status.st_size, status.st_mtime_ns, octets, exact)
-
-
-def _guess(folder: Folder, where: bytes, name: bytes) -> Measure | None:
-    """A message that cannot be read must not keep the others from being listed."""
-    try:
-        status = folder.status(where, name)
-    except OSError:
-        return None
-    octets = names.stated_octets(name, status.st_size) or status.st_size
-    return Measure(status.st_size, status.st_mtime_ns, octets, 0)
+def _order(file: bytes) -> tuple[int, bytes]:
+    return names.order(file[1:])
 
 
 def _stated_or_counted(descriptor: int, name: bytes, size: int) -> tuple[int, int]:

@@ -152,8 +152,7 @@ class Maildir:
 
     def _ids(self) -> list[bytes]:
         if self._unique_ids is None:
-            lines = self.unique_id_listings().split(b"\r\n")[:-1]
-            self._unique_ids = [line.partition(b" ")[2] for line in lines]
+            self._unique_ids = self._from_index(Index.unique_ids)
         return self._unique_ids
 
     def _open_files(self) -> Files:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from preforkpop.system.durable import replace_file, sync_directory
+from preforkpop.system.durable import remove_leftovers, replace_file, sync_directory
 
 
 def names(directory: Path) -> list[str]:
@@ -86,6 +86,22 @@ def test_syncing_covers_the_file_before_its_name_and_the_directory_after(
     directory.mkdir()
     replace_file(str(directory / "index"), [b"new"], sync=True)
     assert done == ["fsync index", "rename", "fsync state"]
+
+
+def test_what_a_killed_replacement_left_can_be_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("index", "index.journal", "other.0123456789abcdef", "index.0123456789"):
+        (tmp_path / name).touch()
+    before = names(tmp_path)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "rename", lambda *_: os._exit(0))
+        replace_file(str(tmp_path / "index"), [b"new"], sync=False)
+    os.waitpid(child, 0)
+    assert len(names(tmp_path)) == len(before) + 1
+    remove_leftovers(str(tmp_path / "index"))
+    assert names(tmp_path) == before
 
 
 def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:

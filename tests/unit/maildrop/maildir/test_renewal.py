@@ -21,7 +21,7 @@ class Work:
         self.opened = 0
         real_names, real_open = Folder.names, Folder.open
 
-        def names(folder: Folder, where: bytes) -> tuple[list[bytes], list[bytes]]:
+        def names(folder: Folder, where: bytes) -> list[bytes]:
             self.listed += 1
             return real_names(folder, where)
 
@@ -123,7 +123,7 @@ def test_files_that_move_while_we_look_are_neither_missed_nor_doubled(
     real = Folder.names
     looks = 0
 
-    def names(folder: Folder, where: bytes) -> tuple[list[bytes], list[bytes]]:
+    def names(folder: Folder, where: bytes) -> list[bytes]:
         nonlocal looks
         found = real(folder, where)
         if looks < 5:  # somebody flags a message while new/ is read, each time
@@ -146,7 +146,7 @@ def test_an_index_of_a_moving_maildir_is_not_trusted(
     serial = iter(range(5000, 6000))
     real = Folder.names
 
-    def names(folder: Folder, where: bytes) -> tuple[list[bytes], list[bytes]]:
+    def names(folder: Folder, where: bytes) -> list[bytes]:
         found = real(folder, where)
         box.add(f"new/{next(serial)}.1.host")
         return found
@@ -210,6 +210,14 @@ def test_a_full_disk_costs_time_and_nothing_else(box: Box, monkeypatch: pytest.M
         maildrop = box.open()
         assert maildrop.count == 3
         assert "No space left on device" in maildrop.notes[0]
+
+
+def test_what_a_killed_session_left_half_written_goes(box: Box) -> None:
+    fill(box, 3)
+    leftover = box.state / f"{box.index.name}.{'0' * 16}"
+    leftover.write_bytes(b"half")
+    assert box.open().count == 3
+    assert not leftover.exists()
 
 
 def test_what_was_counted_once_before_sending_is_not_counted_again(
