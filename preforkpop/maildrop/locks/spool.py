@@ -90,13 +90,17 @@ class SpoolLock:
         self._refreshed = self._clock()
 
     def tick(self) -> None:
-        """Count a message; every so many look at the clock, and refresh the dot-lock when due.
-
-        Raises LockLost when the dot-lock is not ours any more.
-        """
+        """Count a message, and ``look`` every so many."""
         self._ticks += 1
-        if self._ticks < self._check_every:
-            return
+        if self._ticks >= self._check_every:
+            self.look()
+
+    def look(self) -> None:
+        """Look at the clock, and refresh the dot-lock when it is due.
+
+        Raises LockLost when the dot-lock is not ours any more. Before and after what may take long
+        by itself, such as fsync(2) of megabytes.
+        """
         self._ticks = 0
         if "dotlock" not in self._held:
             return

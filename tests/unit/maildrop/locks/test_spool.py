@@ -189,6 +189,21 @@ def test_the_dot_lock_is_refreshed_when_it_is_60_seconds_old(spool: Spool, clock
     lock.release()
 
 
+def test_a_look_refreshes_when_it_is_due_whatever_the_count(spool: Spool, clock: Clock) -> None:
+    lock = spool.lock("dotlock", check_every=500)
+    lock.acquire(spool.descriptor)
+    make_old(spool)
+    lock.look()
+    assert not is_young(spool)
+    clock.now += 60
+    lock.look()
+    assert is_young(spool)
+    spool.dotlock.unlink()
+    with pytest.raises(LockLost):
+        lock.look()
+    lock.release()
+
+
 def test_the_clock_is_looked_at_every_so_many_messages(spool: Spool, clock: Clock) -> None:
     looks = 0
 
