@@ -13,10 +13,7 @@ import pytest
 from preforkpop.maildrop.base import MaildropError
 from preforkpop.maildrop.locks.dotlock import DotLock
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make spools of other users"),
-]
+pytestmark = pytest.mark.root
 
 FRED = 61001
 MAIL = 61008

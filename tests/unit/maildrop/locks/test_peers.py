@@ -14,7 +14,7 @@ from preforkpop.maildrop.locks.errors import LockLost
 from preforkpop.maildrop.locks.spool import SpoolLock
 from tests.unit.maildrop.locks.conftest import Spool
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("dotlockfile", "lockfile")
 
 TAKE = {
     "dotlockfile": ["dotlockfile", "-l", "-r", "0"],

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.maildrop.maildir.conftest import Box, contents, ids, transmitted
 
-pytestmark = pytest.mark.peer
+pytestmark = pytest.mark.peer("procmail", "maildrop")
 
 MESSAGES = [
     b"Subject: plain\n\nbody\n",
