@@ -26,6 +26,7 @@ from compare.place import (
 START_SECONDS = 15
 STOP_SECONDS = 10
 SYSTEM_USERS = 24  # users with a uid each: enough for 16 clients
+QUIET_SECONDS = 3  # since the mailboxes were written: a server may distrust younger ones
 SETTLE_SECONDS = 0.15  # for what a server does after the last client has gone
 
 
@@ -72,6 +73,7 @@ class Server:
         self.users_file.chmod(0o644)
         self.logins = self.path / "logins"  # for popbench
         self.logins.write_text("".join(f"{one.name}:{PASSWORD}\n" for one in self.accounts))
+        self._written = time.monotonic()
         self.configure()
 
     # -- what sub-classes say --
@@ -121,6 +123,7 @@ class Server:
     # -- life --
 
     def start(self) -> None:
+        time.sleep(max(0, self._written + QUIET_SECONDS - time.monotonic()))
         counting = meter(self.path.name)
         with (self.path / "output").open("ab") as output:
             process = subprocess.Popen(
