@@ -34,6 +34,7 @@ from preforkpop.master.settings import Listener
 from preforkpop.master.shutdown import Shutdown
 from preforkpop.system import privileges, process
 from preforkpop.system.accounts import SetupError
+from preforkpop.system.memory import keep_freed_memory
 from preforkpop.system.sockets import is_socket, peer_text, tune_connection
 from preforkpop.worker.main import Duty, Worker
 
@@ -55,6 +56,7 @@ def run(settings: Settings, tls: str | None, version: str) -> int:
     identities = births.identities(settings)
     directories.prepare(settings, identities)
     process.forbid_core_dumps()
+    keep_freed_memory()
     return Inetd(settings, identities, version).run(connection)
 
 

@@ -32,6 +32,7 @@ from preforkpop.master.shutdown import Shutdown
 from preforkpop.master.watchdog import Watchdog
 from preforkpop.system import process
 from preforkpop.system.log import escape
+from preforkpop.system.memory import keep_freed_memory
 from preforkpop.system.signals import SignalPipe
 from preforkpop.system.sockets import AddressError
 
@@ -77,6 +78,7 @@ class Master:
         self._started = time.monotonic()
         identities = births.identities(settings)
         process.forbid_core_dumps()
+        keep_freed_memory()
         process.raise_descriptor_limit()
         directories.prepare(settings, identities)
         run_dir = settings.service.run_dir

@@ -20,6 +20,9 @@ MAXIMUM_EXCHANGE_LINE: Final = 12288
 
 TERMINATION: Final = b".\r\n"
 
+JOINED: Final = 16384
+"""Octets up to which pieces are made one buffer; copying more costs more than another buffer."""
+
 
 class Overlong(Enum):
     """What LineBuffer gives in place of a line that is longer than the limit."""
@@ -119,10 +122,10 @@ def encode(chunks: Iterable[bytes], status: bytes = b"") -> Iterator[bytes]:
     """Turn stored octets (lines end LF) into a multi-line response (RFC 1939 section 3).
 
     Every LF becomes CRLF (a CR before it is data and stays), a dot at the start of a line is
-    doubled, a missing last line end is added. ``status``, a complete status line, goes in front of
-    the first buffer, the termination octet and CRLF behind the last: a message that comes in one
-    chunk leaves in one buffer. One buffer is held back, so an error that ``chunks`` raises before
-    its second chunk is seen before anything was given out.
+    doubled, a missing last line end is added. ``status``, a complete status line, goes in front,
+    the termination octet and CRLF behind: a small message that comes in one chunk leaves in one
+    buffer. One chunk is held back, so an error that ``chunks`` raises before its second one is seen
+    before anything was given out.
     """
     parts = [status]
     begun = False  # ``parts`` hold octets of the message, not the status line alone
@@ -131,7 +134,7 @@ def encode(chunks: Iterable[bytes], status: bytes = b"") -> Iterator[bytes]:
         if not chunk:
             continue
         if begun:
-            yield b"".join(parts)
+            yield from _buffers(parts)
             parts = []
         if line_start and chunk[0] == 0x2E:
             parts.append(b".")
@@ -139,7 +142,12 @@ def encode(chunks: Iterable[bytes], status: bytes = b"") -> Iterator[bytes]:
         line_start = chunk[-1] == 0x0A
         begun = True
     parts.append(TERMINATION if line_start else b"\r\n" + TERMINATION)
-    yield b"".join(parts)
+    yield from _buffers(parts)
+
+
+def _buffers(parts: list[bytes]) -> Iterable[bytes]:
+    """One buffer of small pieces, large ones as they are."""
+    return parts if sum(map(len, parts)) > JOINED else (b"".join(parts),)
 
 
 def top(chunks: Iterable[bytes], lines: int) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from preforkpop.maildrop.base import MaildropError, OpenMaildrop, Place
 from preforkpop.maildrop.open import open_maildrop
 from preforkpop.pop3 import reply
 from preforkpop.pop3.transaction import Ending, Transaction
+from preforkpop.pop3.wire import JOINED
 from preforkpop.system import process
 from preforkpop.system.log import Level, Log, escape
 from preforkpop.system.sockets import set_timeouts
@@ -227,11 +228,24 @@ class Session:
             f"{self._title} [{doing} {message}]" if message else f"{self._title} [{doing}]"
         )
         try:
-            self._stream.sendall(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+            self._send(gathered)
         except BlockingIOError:
             raise _GoneError(End.STALLED) from None
         except OSError:
             raise _GoneError(End.CLOSED) from None
+
+    def _send(self, gathered: list[bytes]) -> None:
+        """Send all of it in one system call, if the client's side has room."""
+        size = sum(map(len, gathered))
+        if len(gathered) == 1 or size <= JOINED:
+            self._stream.sendall(b"".join(gathered))
+            return
+        sent = self._stream.sendmsg(gathered)
+        if sent < size:
+            for piece in gathered:
+                if sent < len(piece):
+                    self._stream.sendall(memoryview(piece)[sent:])
+                sent = max(0, sent - len(piece))
 
     def _statistics_line(self, transaction: Transaction) -> str:
         """Qpopper's line: messages and octets deleted, messages and octets left, client twice."""

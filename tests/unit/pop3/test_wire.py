@@ -178,7 +178,12 @@ class TestEncode:
             b"a\r\n..b.c\r\n..d\r\n.\r\n"
         )
 
-    def test_a_message_in_one_chunk_leaves_in_one_buffer(self) -> None:
+    def test_a_large_message_is_not_copied_into_one_buffer(self) -> None:
+        line = b"x" * 99 + b"\n"
+        body = (b"x" * 99 + b"\r\n") * 1000
+        assert list(encode([line * 1000], b"+OK\r\n")) == [b"+OK\r\n", body, b".\r\n"]
+
+    def test_a_small_message_in_one_chunk_leaves_in_one_buffer(self) -> None:
         assert list(encode([b"a\n"], b"+OK 3 octets\r\n")) == [b"+OK 3 octets\r\na\r\n.\r\n"]
         assert list(encode([], b"+OK 0 octets\r\n")) == [b"+OK 0 octets\r\n.\r\n"]
 

@@ -198,6 +198,24 @@ def test_a_message_that_cannot_be_sent_whole_has_no_end(
     assert not sent.endswith(b"\r\n.\r\n")
 
 
+def test_a_large_message_arrives_whole_however_slowly_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message = b"".join(b"%07d\n" % number for number in range(300_000))
+    store = Store(message)
+    store.chunk = 1_000_000
+    run = Run(monkeypatch, store)
+    run.client.recv(1000)
+    run.client.sendall(b"RETR 1\r\n")
+    received = b""
+    while not received.endswith(b"\r\n.\r\n"):
+        received += run.client.recv(10_000)
+    status, _, body = received.partition(b"\r\n")
+    assert status == b"+OK %d octets" % store.octets
+    assert body == message.replace(b"\n", b"\r\n") + b".\r\n"
+    assert run.end()[1] is End.CLOSED
+
+
 def test_many_bad_commands_end_the_session_and_remove_nothing(
     monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
