@@ -73,15 +73,11 @@ class Attempts:
         """Hand the session to auth, with all that is known of it."""
         login = client.machine.login
         assert login is not None
+        if client.outward and client.tls is None:
+            raise ConnectionAbortedError("who goes on must have taken what was answered so far")
         now = time.monotonic()
         try:
-            if client.tls is None:
-                self._send(client, login, client.sock, now)
-                relay = None
-            else:
-                relay, stream = pair(socket.SOCK_STREAM)
-                with stream:
-                    self._send(client, login, stream, now)
+            relay = self._send(client, login, now)
         except (OSError, channel.MessageError) as error:
             self._log.rarely(
                 Level.WARNING,
@@ -99,9 +95,26 @@ class Attempts:
         else:
             self._await(client, relay, now)
 
-    def _send(self, client: Client, login: Login, stream: socket.socket, now: float) -> None:
+    def _send(self, client: Client, login: Login, now: float) -> socket.socket | None:
+        """Send the attempt; the socket on which a worker will speak, None for the client's own."""
+        attempt = self._attempt(client, login, now).pack()
+        if client.tls is None:
+            descriptors = (client.descriptor, client.lease)
+            channel.send(self._attempts, attempt, descriptors, wait=False)
+            return None
+        relay, stream = pair(socket.SOCK_STREAM)
+        try:
+            with stream:
+                descriptors = (stream.fileno(), client.lease)
+                channel.send(self._attempts, attempt, descriptors, wait=False)
+        except OSError:
+            relay.close()
+            raise
+        return relay
+
+    def _attempt(self, client: Client, login: Login, now: float) -> messages.Attempt:
         machine = client.machine
-        attempt = messages.Attempt(
+        return messages.Attempt(
             client=messages.Client(
                 listener=client.listener,
                 port=client.port,
@@ -121,7 +134,6 @@ class Attempts:
             secret=login.secret,
             rest=machine.rest(),
         )
-        channel.send(self._attempts, attempt.pack(), (stream.fileno(), client.lease), wait=False)
 
     def _await(self, client: Client, relay: socket.socket, now: float) -> None:
         """A worker or the verdict will speak; the lease has gone with the session."""

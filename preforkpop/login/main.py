@@ -155,7 +155,6 @@ class Parent:
             if number != index:
                 sock.close()
         process.title("login")
-        logins = range(len(duty.verdicts))
         wiring = Wiring(
             admitted=duty.admitted,
             attempts=duty.attempts,
@@ -163,7 +162,7 @@ class Parent:
             lifeline=self._life,
             number=index,
             host=duty.host,
-            crowd=lambda: sum(duty.board.read(number).clients for number in logins),
+            crowd=lambda: duty.board.clients(0, len(duty.verdicts)),
         )
         slot = duty.board.slot(index)
         return Server(wiring, duty.settings, self._context, slot, self._log).run()

@@ -224,6 +224,8 @@ class Server:
             self._attend(client, self._connections.end, CROWDED)
 
     def _lifeline(self, events: int) -> None:
+        """The parent says stop, in an octet that stays for the others to see, or it has gone."""
+        self._epoll.unregister(self._wiring.lifeline)
         if events & select.EPOLLIN:
             self._stop()
         else:
@@ -234,7 +236,6 @@ class Server:
         if self._taking:
             self._taking = False
             self._epoll.unregister(self._wiring.admitted.fileno())
-            self._epoll.unregister(self._wiring.lifeline)
             self._slot.retiring()
 
     def _stop(self) -> None:

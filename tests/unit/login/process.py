@@ -238,6 +238,15 @@ class LoginProcess:
         """The listener has gone: no more clients."""
         self.admitted.close()
 
+    def stop(self) -> None:
+        """The parent passes on that the server stops."""
+        os.write(self.lifeline, b"s")
+
+    def parent_dies(self) -> None:
+        """The parent has gone."""
+        os.close(self.lifeline)
+        self.lifeline = -1
+
     def join(self) -> bool:
         """Whether the process has ended by itself."""
         self._thread.join(PATIENCE)
@@ -247,10 +256,11 @@ class LoginProcess:
         """End everything."""
         for one in self._opened:
             one.close()
-        os.write(self.lifeline, b"s")
         self.admitted.close()
+        if self.lifeline >= 0:
+            self.stop()
+            self.parent_dies()
         ended = self.join()
-        os.close(self.lifeline)
         os.close(self._lifeline)
         for sock in (self.attempts, self.verdicts, self._listening, self.lines, *self._theirs):
             sock.close()
