@@ -19,7 +19,7 @@ def authority() -> trustme.CA:
 def issue(directory: str, *names: str, rsa: bool = False) -> str:
     """Write a certificate chain with its key into one PEM file of the directory; its path."""
     kind = trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA
-    certificate = authority().issue_cert(*names, key_type=kind)
+    certificate = authority().issue_cert(*names, key_type=kind, common_name=names[0])
     descriptor, path = tempfile.mkstemp(".pem", dir=directory)
     with os.fdopen(descriptor, "wb") as file:
         file.write(certificate.private_key_pem.bytes())
