@@ -37,10 +37,10 @@ def unique(name: bytes) -> bytes:
     return _sizes.sub(b"", base(name))
 
 
-def order(name: bytes) -> tuple[int, bytes]:
-    """Sort key: time of delivery, then the name without what changes."""
+def order(name: bytes) -> tuple[int, bytes, bytes]:
+    """Sort key: time of delivery, then the name, as far as it does not change."""
     time = _time(name)
-    return (int(time[0]) if time else 0, unique(name))
+    return (int(time[0]) if time else 0, unique(name), base(name))
 
 
 def stated_octets(name: bytes, size: int) -> int | None:

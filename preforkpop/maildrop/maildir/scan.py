@@ -180,7 +180,7 @@ class Scan:
         return f"{escape(self._folder.path, 512)}: {len(files)} entries such as {first} {what}"
 
 
-def _order(file: bytes) -> tuple[int, bytes]:
+def _order(file: bytes) -> tuple[int, bytes, bytes]:
     return names.order(file[1:])
 
 
