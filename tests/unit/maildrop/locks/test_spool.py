@@ -264,7 +264,9 @@ def test_without_a_dot_lock_there_is_nothing_to_lose(spool: Spool, clock: Clock)
     steps=st.lists(st.floats(min_value=0, max_value=90), max_size=40),
     check_every=st.integers(min_value=1, max_value=7),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_at_every_look_the_dot_lock_was_touched_within_a_minute(
     spool: Spool, clock: Clock, steps: list[float], check_every: int
 ) -> None:

@@ -95,7 +95,9 @@ def test_a_place_outside_the_maildir_is_not_believed() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_damage_is_noticed_before_anything_is_believed(tmp_path: Path, data: st.DataObject) -> None:
     made = index(40)
     octets = bytearray(made.data)

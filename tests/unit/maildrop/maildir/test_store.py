@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -151,7 +152,9 @@ def test_octets_are_those_of_the_message_as_transmitted(box: Box, content: bytes
 
 
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"."]), max_size=30).map(b"".join))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_octets_are_right_whatever_the_line_ends(box: Box, content: bytes) -> None:
     box.add("new/1.1.host", content)
     box.index.unlink(missing_ok=True)
@@ -463,6 +466,39 @@ def test_messages_that_cannot_be_removed_are_counted(
     assert (caught.value.code, caught.value.text) == (code, "2 of 3 are still there")
     assert str(box.path) in caught.value.detail
     assert box.files() == ["new/2.1.host", "new/3.1.host", "new/4.1.host"]
+
+
+@pytest.mark.parametrize("calls", range(6))
+def test_a_session_killed_within_the_update_loses_nothing_else(
+    box: Box, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    for number in range(1, 7):
+        box.add(f"new/{number}.1.host", b"%d\n" % number)
+    child = os.fork()
+    if child == 0:
+        left = calls
+        for name in ("unlink", "rename", "fsync"):
+
+            def count(*arguments: Any, real: Any = getattr(os, name), **named: Any) -> Any:
+                nonlocal left
+                if not left:
+                    os._exit(0)
+                left -= 1
+                return real(*arguments, **named)
+
+            monkeypatch.setattr(os, name, count)
+        maildrop = box.open()
+        list(maildrop.chunks(5))
+        maildrop.update(frozenset({1, 2, 3}))
+        os._exit(1)
+    os.waitpid(child, 0)
+    served = contents(box.open())
+    assert set(served) >= {b"4\n", b"5\n", b"6\n"}
+    assert len(served) == len(set(served)) >= 3
+    box.open().update(frozenset(range(1, len(served) + 1)))
+    assert box.files() == []
+    box.close()
+    assert sorted(entry.name for entry in box.state.iterdir()) == ["maildir.index", "session"]
 
 
 def test_progress_is_told_while_opening_and_removing(box: Box) -> None:
