@@ -24,6 +24,8 @@ _MANY: Final = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * _SIZE)
 _SEND: Final = int(socket.MSG_NOSIGNAL)
 _RECEIVE: Final = int(socket.MSG_CMSG_CLOEXEC)
 _NO_WAIT: Final = int(socket.MSG_DONTWAIT)
+_LOST: Final = int(socket.MSG_CTRUNC)
+_CUT: Final = int(socket.MSG_TRUNC)
 
 
 class MessageError(Exception):
@@ -75,12 +77,12 @@ def _receive(sock: socket.socket, room: int, wait: bool) -> tuple[bytes, Descrip
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data[: len(data) - len(data) % _SIZE])
-    if flags & socket.MSG_CTRUNC:
+    if flags & _LOST:
         close_all(descriptors)
         raise MessageError(
             "a message that lost descriptors: too many, or the limit of open files is reached"
         )
-    if flags & socket.MSG_TRUNC:
+    if flags & _CUT:
         close_all(descriptors)
         raise MessageError(f"a message of more than {MAXIMUM_MESSAGE} octets")
     if payload or descriptors:

@@ -21,7 +21,7 @@ from preforkpop.login.policies import Policies
 from preforkpop.pop3 import reply
 from preforkpop.pop3.authorization import Authorization, Login
 from preforkpop.system.log import Level, Log
-from preforkpop.system.sockets import pair
+from preforkpop.system.sockets import adopt, pair
 
 VERDICT_TIMEOUT: Final = 30.0
 """Seconds for the check of a password and a free worker: the deadline that travels along."""
@@ -177,7 +177,7 @@ class Attempts:
             bad_commands=known.bad_commands,
             pending=verdict.rest,
         )
-        sock = socket.socket(fileno=descriptors[0])
+        sock = adopt(descriptors[0])
         client = self._connections.adopt(sock, descriptors[1], machine, known)
         client.greeted = True
         return client

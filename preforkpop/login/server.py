@@ -40,6 +40,7 @@ from preforkpop.pop3.authorization import Authorization
 from preforkpop.pop3.reply import ResponseCode
 from preforkpop.system import process
 from preforkpop.system.log import Level, Log
+from preforkpop.system.sockets import adopt
 from preforkpop.tls.stream import StreamError
 
 Arguments = ParamSpec("Arguments")
@@ -196,7 +197,7 @@ class Server:
         """The new client, and whether TLS starts at once."""
         policy = self._policies.find(admitted.listener, admitted.peer)
         machine = Authorization(policy, tls=False, stamp=self._stamp() if policy.apop else b"")
-        sock = socket.socket(fileno=descriptors[0])
+        sock = adopt(descriptors[0])
         client = self._connections.adopt(sock, descriptors[1], machine, admitted)
         return client, self._tls_at_once[admitted.listener]
 

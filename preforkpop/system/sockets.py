@@ -102,6 +102,15 @@ def set_timeouts(sock: socket.socket, receive: float, send: float) -> None:
         sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", seconds, microseconds))
 
 
+def adopt(descriptor: int) -> socket.socket:
+    """A stream socket that came from another process; it takes the descriptor over.
+
+    The family is never asked for: what is sent, read and closed is the same with all of them, and
+    finding it out costs three system calls a session.
+    """
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
+
+
 def pair(kind: int = socket.SOCK_SEQPACKET) -> tuple[socket.socket, socket.socket]:
     """A socket pair, blocking, not inheritable by programs."""
     return socket.socketpair(socket.AF_UNIX, kind)

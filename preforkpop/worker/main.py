@@ -26,6 +26,7 @@ from preforkpop.ipc.messages import RETIRE, Grant
 from preforkpop.ipc.scoreboard import IDLE, Scoreboard, Slot
 from preforkpop.system import privileges, process
 from preforkpop.system.log import Log, escape
+from preforkpop.system.sockets import adopt
 from preforkpop.worker import state
 from preforkpop.worker.session import Session, StoppedError
 from preforkpop.worker.settings import Maildrop
@@ -102,7 +103,7 @@ class Worker:
         now = time.monotonic()
         self._slot.session(grant.user, grant.peer, tls=grant.tls, now=now)
         self._call_for_spares()
-        stream = socket.socket(fileno=descriptors.pop(0))
+        stream = adopt(descriptors.pop(0))
         session = Session(
             stream,
             grant,
