@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -477,16 +478,16 @@ def test_a_session_killed_within_the_update_loses_nothing_else(
     child = os.fork()
     if child == 0:
         left = calls
+
+        def count(real: Any, *arguments: Any, **named: Any) -> Any:
+            nonlocal left
+            if not left:
+                os._exit(0)
+            left -= 1
+            return real(*arguments, **named)
+
         for name in ("unlink", "rename", "fsync"):
-
-            def count(*arguments: Any, real: Any = getattr(os, name), **named: Any) -> Any:
-                nonlocal left
-                if not left:
-                    os._exit(0)
-                left -= 1
-                return real(*arguments, **named)
-
-            monkeypatch.setattr(os, name, count)
+            monkeypatch.setattr(os, name, partial(count, getattr(os, name)))
         maildrop = box.open()
         list(maildrop.chunks(5))
         maildrop.update(frozenset({1, 2, 3}))
