@@ -46,6 +46,26 @@ def _strings(message: bytes, at: int, count: int) -> list[bytes]:
     return found
 
 
+def _text(octets: bytes) -> str:
+    """What is text in the process that sent it."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise MessageError("a message with text that is none") from None
+
+
+def _address(octets: bytes) -> str:
+    """A client's address: it goes into logs and to PAM, so nothing is in it that needs escaping."""
+    if not octets.isascii() or not (address := octets.decode()).isprintable():
+        raise MessageError("a message with an address that is none")
+    return address
+
+
+def _name(octets: bytes) -> str:
+    """A file name, whatever octets it has."""
+    return octets.decode("utf-8", "surrogateescape")
+
+
 def _head(layout: struct.Struct, message: bytes) -> tuple[Any, ...]:
     try:
         return layout.unpack_from(message)
@@ -73,8 +93,7 @@ class Admitted:
     def unpack(cls, message: bytes) -> Admitted:
         """The message from octets; MessageError when it is none."""
         listener, port, accepted = _head(_ADMITTED, message)
-        peer = message[_ADMITTED.size :].decode("ascii", "replace")
-        return cls(listener, port, accepted, peer)
+        return cls(listener, port, accepted, _address(message[_ADMITTED.size :]))
 
 
 _CLIENT = struct.Struct("<BHdQBBB")
@@ -118,7 +137,7 @@ class Client:
             bool(tls),
             failures,
             bad,
-            peer.decode("ascii", "replace"),
+            _address(peer),
             stamp,
         )
 
@@ -163,7 +182,7 @@ class Attempt:
             Client.unpack(message, peer, stamp),
             slot,
             deadline,
-            mechanism.decode("ascii", "replace"),
+            _text(mechanism),
             user,
             authzid,
             secret,
@@ -204,7 +223,7 @@ class Verdict:
         """The message from octets; MessageError when it is none."""
         peer, stamp, code, text, user, rest = _strings(message, _CLIENT.size, 6)
         client = Client.unpack(message, peer, stamp)
-        return cls(client, code.decode(), text.decode(), user, rest)
+        return cls(client, _text(code), _text(text), user, rest)
 
 
 _GRANT = struct.Struct("<BBHddIIH")
@@ -271,10 +290,10 @@ class Grant:
             uid,
             gid,
             groups,
-            user.decode(),
-            home.decode("utf-8", "surrogateescape"),
-            path.decode("utf-8", "surrogateescape"),
-            peer.decode(),
-            mechanism.decode(),
+            _text(user),
+            _name(home),
+            _name(path),
+            _address(peer),
+            _text(mechanism),
             rest,
         )
