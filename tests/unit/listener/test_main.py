@@ -77,7 +77,7 @@ class Front:
 
     def connect(self, index: int = 0) -> socket.socket:
         """A client comes."""
-        client = socket.create_connection(self.sockets[index].getsockname(), timeout=PATIENCE)
+        client = socket.create_connection(self.sockets[index].getsockname()[:2], timeout=PATIENCE)
         self._opened.append(client)
         return client
 
