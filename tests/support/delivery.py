@@ -1,4 +1,8 @@
-"""Delivery agents: procmail and maildrop from Debian, run as the owner of the mail."""
+"""Delivery agents: procmail and maildrop from Debian, run as the owner of the mail.
+
+They rely on the MTA for a last line that is complete: without one neither leaves a blank line
+between the message and the next, which are one message then.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +54,7 @@ def _rules(site: Site) -> str:
 
 
 def _run(site: Site, name: str, words: list[str], octets: bytes) -> None:
+    octets = octets if octets.endswith(b"\n") else octets + b"\n"
     done = subprocess.run(
         words, input=octets, capture_output=True, check=False, timeout=60, **_as_owner(site, name)
     )

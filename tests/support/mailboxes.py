@@ -6,6 +6,7 @@ What is stored has lines that end in LF; what a client gets has CRLF (``transmit
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import random
 import re
@@ -13,6 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 FROM_LINE = b"From sender@example.org Sat Nov  7 10:00:00 2026\n"
+
+_deliveries = itertools.count()
+"""No name is given to a file of a Maildir twice."""
 
 _SEPARATOR = re.compile(
     rb"^From [^\n]* \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}(?: [^\n]*)?\n", re.MULTILINE
@@ -118,13 +122,14 @@ def quoted(octets: bytes) -> bytes:
 def read_mbox(path: Path) -> list[bytes]:
     """The messages of an mbox whose bodies are quoted."""
     octets = path.read_bytes()
+    if not octets:
+        return []
     starts = [
         match
         for match in _SEPARATOR.finditer(octets)
         if match.start() == 0 or octets.endswith(b"\n\n", 0, match.start())
     ]
-    assert bool(starts) == bool(octets), f"no mbox: {octets[:200]!r}"
-    assert not starts or starts[0].start() == 0, f"no From_ line in front: {octets[:200]!r}"
+    assert starts and starts[0].start() == 0, f"no From_ line in front: {octets[:200]!r}"
     ends = [match.start() for match in starts[1:]] + [len(octets)]
     found = [octets[match.end() : end] for match, end in zip(starts, ends, strict=True)]
     return [one.removesuffix(b"\n") if one.endswith(b"\n\n") else one for one in found]
@@ -141,8 +146,8 @@ def write_maildir(path: Path, messages: Sequence[bytes], owner: tuple[int, int])
     """Put messages into ``new`` of a Maildir that is made if there is none, in their order."""
     if not path.exists():
         make_maildir(path, owner)
-    first = len(list((path / "new").iterdir())) + len(list((path / "cur").iterdir()))
-    for number, octets in enumerate(messages, first):
+    for octets in messages:
+        number = next(_deliveries)
         file = path / "tmp" / f"{1_700_000_000 + number}.M{number}P1.example"
         file.write_bytes(octets)
         os.chown(file, *owner)

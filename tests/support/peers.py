@@ -1,7 +1,7 @@
 """Real POP3 clients: how each is told to fetch a maildrop, and what it then has.
 
-Each keeps its files in a directory that the test gives it, trusts the tests' authority and no other,
-and is told to leave messages as they are.
+Each keeps its files in a directory that the test gives it, trusts the tests' authority and no
+other, and is told to leave messages as they are.
 """
 
 from __future__ import annotations

@@ -199,6 +199,14 @@ class Site:
         write = mailboxes.write_maildir if self.mail_format == "maildir" else mailboxes.write_mbox
         write(self.spool(name), messages, self.user(name).owner)
 
+    def clear(self, name: str = "fred") -> None:
+        """Remove a maildrop that nobody uses, whatever it is."""
+        spool = self.spool(name)
+        if spool.is_dir() and not spool.is_symlink():
+            shutil.rmtree(spool)
+        else:
+            spool.unlink(missing_ok=True)
+
     def stored(self, name: str = "fred") -> list[bytes]:
         """The messages that are there, in their order."""
         spool = self.spool(name)

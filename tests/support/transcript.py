@@ -11,7 +11,6 @@ Header, ``key: value`` a line, all optional:
     mechanisms: USER APOP PLAIN  what the server offers; APOP also puts a stamp into the greeting
     tls: off                     off, stls, implicit
     clear-text: yes              no: passwords are refused without TLS
-    maximum-bad-commands: 10
     message: Subject: a\n\nb\n   stored octets (lines end \n); one key for each message
     left: 1 3                    the messages that are there after the session; without: all
 
@@ -84,7 +83,6 @@ class Transcript:
     mechanisms: tuple[str, ...] = ("USER", "APOP", "PLAIN")
     tls: str = "off"
     clear_text: bool = True
-    maximum_bad_commands: int = 10
     messages: list[bytes] = field(default_factory=list)
     left: list[int] | None = None
     steps: list[Step] = field(default_factory=list)
@@ -146,8 +144,6 @@ def _header(transcript: Transcript, line: str) -> None:
             transcript.tls = {"off": "off", "stls": "stls", "implicit": "implicit"}[value]
         case "clear-text":
             transcript.clear_text = {"yes": True, "no": False}[value]
-        case "maximum-bad-commands":
-            transcript.maximum_bad_commands = int(value)
         case "message":
             transcript.messages.append(unescape(value))
         case "left":

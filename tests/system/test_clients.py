@@ -25,7 +25,7 @@ CASES = [
     for tls in peer.transports
 ]
 KEEPERS = [
-    pytest.param(peer, marks=pytest.mark.peer(peer.program, "procmail"), id=peer.name)
+    pytest.param(peer, marks=pytest.mark.peer(peer.program, "procmail", "maildrop"), id=peer.name)
     for peer in PEERS
     if not peer.transmitted
 ]
@@ -37,6 +37,12 @@ def server(request: pytest.FixtureRequest, module_servers: Servers) -> Server:
     users = [f"{peer.name}-{tls}" for peer in PEERS for tls in peer.transports]
     users += [f"{peer.name}-keeps" for peer in PEERS]
     return module_servers.start(users=users, mail_format=request.param)
+
+
+def _deliver(server: Server, messages: list[bytes], user: str) -> None:
+    """Have the agents take turns: one spool, two hands."""
+    for number, octets in enumerate(messages):
+        AGENTS[number % 2](server.site, octets, user)
 
 
 def _stored(server: Server, peer: Peer, user: str) -> list[bytes]:
@@ -53,8 +59,7 @@ def test_a_client_fetches_everything_as_it_was_delivered(
 ) -> None:
     site, user = server.site, f"{peer.name}-{tls}"
     messages = varied() + (awkward() if peer.faithful else [])
-    for number, octets in enumerate(messages):
-        AGENTS[number % 2](site, octets, user)
+    _deliver(server, messages, user)
     expected = _stored(server, peer, user)
     assert len(expected) == len(messages)
     fetched = peer.fetch(Order(site, user, tls, site.client_directory(user)))
@@ -68,8 +73,7 @@ def test_nothing_is_fetched_twice_and_what_was_fetched_can_be_removed(
 ) -> None:
     site, user = server.site, f"{peer.name}-keeps"
     order = Order(site, user, IMPLICIT, site.client_directory(user))
-    for octets in varied():
-        delivery.procmail(site, octets, user)
+    _deliver(server, varied(), user)
     assert sorted(peer.fetch(order)) == _stored(server, peer, user)
     assert len(peer.fetch(order)) == len(varied()), "messages were fetched again"
     delivery.procmail(site, message("new"), user)

@@ -30,7 +30,6 @@ class Engine:
                 mechanisms=script.mechanisms,
                 tls_available=script.tls == "stls",
                 clear_text_allowed=script.clear_text,
-                maximum_bad_commands=script.maximum_bad_commands,
             ),
             tls=script.tls == "implicit",
             stamp=STAMP,
@@ -75,7 +74,6 @@ class Engine:
             self.maildrop,
             user=login.user,
             implementation="preforkpop",
-            maximum_bad_commands=self.script.maximum_bad_commands,
             mechanisms=self.authorization.policy.accepted(tls=self.authorization.tls),
         )
         self.output += self.transaction.accepted()
