@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,14 +114,24 @@ def of_session(session: int) -> list[Process]:
     return sorted(found, key=lambda one: (one.pid != session, one.pid))
 
 
-def connection_inode(local: tuple[str, int], remote: tuple[str, int]) -> int:
-    """The inode of a TCP connection's end with these addresses (IPv4, or IPv4 over IPv6)."""
+def connections(port: int) -> list[int]:
+    """Inodes of the server's ends of the TCP connections to a port of this machine."""
+    return [inode for local, remote, inode in _connected() if local == port]
+
+
+def connection_inode(port: int, client: int) -> int:
+    """The inode of the server's end of the connection between these two ports."""
+    (inode,) = (one for local, remote, one in _connected() if (local, remote) == (port, client))
+    return inode
+
+
+def _connected() -> Iterator[tuple[int, int, int]]:
+    """Own port, other port and inode of every established TCP connection."""
     for name in ("tcp", "tcp6"):
         for line in (PROC / "net" / name).read_text().splitlines()[1:]:
             fields = line.split()
-            if _port(fields[1]) == local[1] and _port(fields[2]) == remote[1]:
-                return int(fields[9])
-    raise LookupError(f"no connection between {local} and {remote}")
+            if fields[3] == "01":
+                yield _port(fields[1]), _port(fields[2]), int(fields[9])
 
 
 def _port(address: str) -> int:
