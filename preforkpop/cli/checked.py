@@ -20,12 +20,15 @@ from preforkpop.system import process
 
 
 def checked(path: str | None, surroundings: Surroundings) -> tuple[Settings, tuple[Fault, ...]]:
-    """The settings and what is odd about them; ConfigError with every fault."""
-    configuration = reader.read(path, surroundings)
-    faults = (*configuration.warnings, *_of_the_machine(configuration))
-    if any(not fault.warning for fault in faults):
-        raise ConfigError(faults)
-    return configuration.settings, faults
+    """The settings and what is odd about them; ConfigError with every fault, and no warnings."""
+    try:
+        configuration = reader.read(path, surroundings)
+        found = (*configuration.warnings, *_of_the_machine(configuration))
+        if any(not one.warning for one in found):
+            raise ConfigError(found)
+    except ConfigError as error:
+        raise ConfigError(one for one in error.faults if not one.warning) from None
+    return configuration.settings, found
 
 
 def _of_the_machine(configuration: Configuration) -> list[Fault]:

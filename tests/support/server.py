@@ -16,7 +16,7 @@ from tests.support.processes import Process, of_session
 from tests.support.site import Site
 from tests.support.waiting import PATIENCE, wait_until
 
-FAULTS = re.compile(r"Traceback|fault|ended by|died in a session|stuck")
+FAULTS = re.compile(r"Traceback|by a fault|ended by|died in a session|is stuck")
 """Lines of the log that no test wants without saying so."""
 
 _TAKEN = "Address already in use"

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class Site:
         self._make_mail_directory()
         self.write_users()
         self.configure(toml.merge(self._usual(), settings or {}))
-        self._give_away()
+        self.give_away()
 
     def remove(self) -> None:
         """Leave nothing behind."""
@@ -121,10 +121,16 @@ class Site:
             f"{one.name}:{{PLAIN}}{one.password}" + f":{one.uid}:{one.gid}:::" * system + "\n"
             for one in self.users.values()
         ]
-        path = self.directory / "users"
-        path.write_text("".join(lines))
-        path.chmod(0o600)
-        os.chown(path, *self.starter)
+        new = self.directory / "users.new"
+        new.write_text("".join(lines))
+        new.chmod(0o600)
+        os.chown(new, *self.starter)
+        new.rename(self.directory / "users")
+
+    def change_password(self, name: str, password: str) -> None:
+        """Another password in the passwd-file, which is replaced in one step."""
+        self.users[name] = replace(self.users[name], password=password)
+        self.write_users()
 
     def _make_mail_directory(self) -> None:
         self.mail.mkdir()
@@ -135,7 +141,7 @@ class Site:
             os.chown(self.mail, *self._owner(0))
             self.mail.chmod(0o700)
 
-    def _give_away(self) -> None:
+    def give_away(self) -> None:
         """Who is not root needs a directory to make others in, and to read the key."""
         if self.starter != (os.geteuid(), os.getegid()):
             os.chown(self.directory, *self.starter)
