@@ -25,6 +25,7 @@ CONFIGURATION = """\
 [service]
 users = "virtual"
 mail_user = "{mail_user}"
+login_user = "nobody"
 run_dir = "{directory}/run"
 state_dir = "{directory}/state"
 

@@ -38,6 +38,7 @@ COMMANDS: Final = (
     Command("who", "who is being served"),
     Command("stop", "stop the running server"),
     Command("reload", "make the running server read its configuration and certificates again"),
+    Command("repair", "put maildrops right whose session died"),
     Command("passwd", "hash a password for a passwd-file"),
 )
 

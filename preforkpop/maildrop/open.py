@@ -22,7 +22,7 @@ def prepare(maildrop_format: str) -> None:
 
 def open_maildrop(place: Place) -> OpenMaildrop:
     """Take the session lock and open the maildrop; MaildropError, and then nothing is held."""
-    session = SessionLock.take(place.state, place.peer, time.time())
+    session = SessionLock.take(place.state, place.peer, time.time(), place.path)
     try:
         if place.format == "maildir":
             from preforkpop.maildrop.maildir.store import open_maildir
@@ -34,3 +34,30 @@ def open_maildrop(place: Place) -> OpenMaildrop:
     except BaseException:
         session.release()
         raise
+
+
+def repair_maildrop(place: Place) -> list[str]:
+    """Put right what a session left that died; a line for each thing that was done.
+
+    Raises MaildropError when that fails, or IN-USE when a session has the maildrop: then it was
+    repaired already. A Maildir has nothing that a session could leave half done.
+    """
+    session = SessionLock.take(place.state, place.peer, time.time(), place.path)
+    notes: list[str] = []
+    try:
+        if place.format == "mbox":
+            from preforkpop.maildrop.mbox.recovery import recover
+
+            recover(place, notes)
+    finally:
+        session.release()
+    return notes
+
+
+def repair_plan(place: Place) -> list[str]:
+    """What ``repair_maildrop`` would do, a line each; changes nothing."""
+    if place.format != "mbox":
+        return []
+    from preforkpop.maildrop.mbox.recovery import plan
+
+    return plan(place)

@@ -2,8 +2,9 @@
 
 Run by a worker as the mailbox's user, on every login. The lock is a kernel lock on a file in the
 user's own state directory, so it goes with the process that holds it, even by kill -9. The file
-stays: one that is never removed cannot be removed under somebody who has just opened it. It says
-who holds the lock since when, for the session that is turned away.
+stays: one that is never removed cannot be removed under somebody who has just opened it. Its first
+line says who holds the lock since when, for the session that is turned away; its second one which
+maildrop it is about, for who repairs what a session left that died.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Final, NoReturn
 from preforkpop.maildrop.base import MaildropError
 
 NAME: Final = "session"
-_RECORD: Final = 128  # octets; always overwritten whole, so that nothing has to be cut off
+_RECORD: Final = 128  # octets of the first line; always overwritten whole
+_LONGEST: Final = 4096  # octets of a path (PATH_MAX)
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNAVAILABLE: Final = "The maildrop is not available, try again later"
 
@@ -31,8 +33,11 @@ class SessionLock:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, state: str, peer: str, now: float) -> SessionLock:
-        """Take the lock or raise MaildropError; ``now`` in seconds of the calendar clock."""
+    def take(cls, state: str, peer: str, now: float, maildrop: str = "") -> SessionLock:
+        """Take the lock or raise MaildropError; ``now`` in seconds of the calendar clock.
+
+        ``maildrop`` is the path of the spool or Maildir.
+        """
         path = f"{state}/{NAME}"
         try:
             descriptor = os.open(path, _FLAGS, 0o600)
@@ -47,7 +52,8 @@ class SessionLock:
             except BlockingIOError:
                 _refuse(descriptor, path)
             record = f"{os.getpid()} {int(now)} {peer or '-'}".encode("ascii", "replace")
-            os.pwrite(descriptor, record[: _RECORD - 1].ljust(_RECORD - 1) + b"\n", 0)
+            line = record[: _RECORD - 1].ljust(_RECORD - 1)
+            os.pwrite(descriptor, b"%b\n%b\n" % (line, os.fsencode(maildrop)), 0)
         except OSError as error:
             os.close(descriptor)
             raise _unavailable(f"{path}: cannot be locked: {error.strerror}") from error
@@ -61,6 +67,19 @@ class SessionLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def last_maildrop(state: str) -> str:
+    """The path of the maildrop that the last session was about; "" when there is none."""
+    try:
+        descriptor = os.open(f"{state}/{NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        line, end, _ = os.pread(descriptor, _LONGEST, _RECORD).partition(b"\n")
+    finally:
+        os.close(descriptor)
+    return os.fsdecode(line) if end and line.startswith(b"/") else ""
 
 
 def _unavailable(detail: str) -> MaildropError:

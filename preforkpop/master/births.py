@@ -20,9 +20,10 @@ from preforkpop.ipc.scoreboard import Scoreboard, Slot
 from preforkpop.ipc.wiring import Wiring
 from preforkpop.system import descriptors, privileges, process
 from preforkpop.system.accounts import login_user, mail_user
-from preforkpop.system.log import Log
+from preforkpop.system.log import Log, escape
 from preforkpop.system.signals import as_child
 from preforkpop.worker import main as worker
+from preforkpop.worker.repair import Repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ def logger(
     slot: Slot,
 ) -> int:
     """Become the logger. ``target``: the descriptor of the log file; standard error is 2."""
+    from preforkpop.logger import sinks
     from preforkpop.logger.main import run
-    from preforkpop.logger.sinks import Sink, StreamSink, SyslogSink
 
     as_child()
     descriptors.keep_only((lines.fileno(), stacks, target))
@@ -141,9 +142,14 @@ def logger(
     process.forbid_core_dumps()
     if common.identities.root:
         privileges.become(*common.identities.login)
-    sink: Sink = SyslogSink(settings.logging.facility) if target < 0 else StreamSink(target)
     slot.begin(os.getpid())
-    return run(lines, stacks, sink)
+    return run(lines, stacks, sinks.make(settings.logging, target))
+
+
+def repair(common: Common, what: Repair, user: str) -> int:
+    """Become the user, and put the maildrop right."""
+    _begin(common, f"repair, {escape(user)}")
+    return what.run(user, common.log.as_role("repair"))
 
 
 def _begin(common: Common, title: str, *keep: int) -> None:

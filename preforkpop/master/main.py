@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from preforkpop.config.settings import Settings
-from preforkpop.ipc.scoreboard import Entry
+from preforkpop.ipc.scoreboard import BUSY, WAITING, Entry
 from preforkpop.maildrop.open import prepare as prepare_store
 from preforkpop.master import births, directories, report
 from preforkpop.master.children import Children
@@ -28,6 +28,7 @@ from preforkpop.master.generation import Generation, Lines
 from preforkpop.master.logs import Logs, open_target
 from preforkpop.master.pidfile import PidFile
 from preforkpop.master.policy import Backoff
+from preforkpop.master.repairs import Repairs
 from preforkpop.master.shutdown import Shutdown
 from preforkpop.master.watchdog import Watchdog
 from preforkpop.system import process
@@ -109,6 +110,7 @@ class Master:
         self._signals = SignalPipe(SIGNALS)
         self._shutdown = Shutdown(self._children)
         self._watchdog = Watchdog(self.log)
+        self._repairs = Repairs(self._common, self._children)
         self._generations: list[Generation] = []
         self._served = False
         self._ticked = self._watched = self._login_due = 0.0
@@ -135,6 +137,7 @@ class Master:
                 self._served = True
                 self.log.notice(f"preforkpop {self._version} serves, pid {os.getpid()}")
                 ready()
+                self._repairs.after_a_start(self.settings, now)
         self.log.notice("stopped")
         self._control.close()
         self._logs.close()
@@ -243,7 +246,11 @@ class Master:
         return 0.0
 
     def _worker_died(self, entry: Entry) -> None:
-        if entry.user:
+        if not entry.user:
+            return
+        if not self._shutdown.begun:
+            self._repairs.after_a_death(self.settings, entry.user, time.monotonic())
+        if entry.state in (BUSY, WAITING):
             self.log.error(
                 f"worker {entry.pid} died in a session of {escape(entry.user)}"
                 f" from {escape(entry.peer)} [{escape(entry.command)}]"
