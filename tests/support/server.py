@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import IO, Any
 
 from preforkpop.cli.client import ask
@@ -108,7 +109,7 @@ class Server:
         assert self.process.stderr is not None
         self.log = Lines(self.process.stderr)
         try:
-            self.log.wait(r" serves, pid \d+$")
+            self._wait_ready()
         except AssertionError as error:
             self.kill()
             self.log.wait_end()
@@ -116,6 +117,18 @@ class Server:
                 return False
             raise StartError(str(error)) from None
         return True
+
+    def _wait_ready(self) -> None:
+        target = self.site.settings["logging"]["target"]
+        if target == "stderr":
+            self.log.wait(r" serves, pid \d+$")
+            return
+        file = Path(target)
+        wait_until(
+            lambda: self.log.ended or (file.exists() and " serves, pid " in file.read_text()),
+            "the server serves",
+        )
+        assert not self.log.ended, "\n".join(self.log.since())
 
     @property
     def pid(self) -> int:
@@ -165,10 +178,10 @@ class Server:
         return [one for one in found if pattern.match(one.title)]
 
     def process_of(self, user: str) -> Process:
-        """The worker that serves a user."""
+        """The worker that serves a user; the one before it may just be ending."""
         pids = [one["pid"] for one in self.who() if one["user"] == user]
-        assert len(pids) == 1, f"{len(pids)} workers for {user}"
-        return Process(pids[0])
+        assert pids, f"no worker serves {user}"
+        return Process(pids[-1])
 
     def wait_quiet(self) -> None:
         """Wait until nobody is connected and a spare worker is there."""

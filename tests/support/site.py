@@ -189,6 +189,12 @@ class Site:
         self.settings = toml.merge(self.settings, changes)
         self.config.write_text(toml.write(self.settings))
 
+    def log_to_file(self) -> Path:
+        """Have the server write its log into a file; the file."""
+        log = self.directory / "log"
+        self.configure({"logging": {"target": str(log)}})
+        return log
+
     def move_ports(self) -> None:
         """Take other ports: somebody was quicker."""
         self.port, self.tls_port = free_ports(2)
