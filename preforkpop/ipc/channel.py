@@ -87,14 +87,17 @@ def _receive(sock: socket.socket, room: int, wait: bool) -> tuple[bytes, Descrip
         raise MessageError(f"a message of more than {MAXIMUM_MESSAGE} octets")
     if payload or descriptors:
         return payload, descriptors
-    if _ended(sock):
+    if ended(sock):
         return None
     raise MessageError("an empty message")
 
 
-def _ended(sock: socket.socket) -> bool:
-    """Whether no sender is left. An empty packet reads like the end, and a sender that went mad
-    must not be able to send the receivers of a pool home with it."""
+def ended(sock: socket.socket) -> bool:
+    """Whether no sender is left.
+
+    An empty packet reads like the end, and a sender that went mad must not be able to send the
+    receivers of a pool home with it.
+    """
     poller = select.poll()
     poller.register(sock, select.POLLRDHUP)
     return bool(poller.poll(0))

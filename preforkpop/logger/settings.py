@@ -32,5 +32,9 @@ class Logging:
         "the least severe lines that are written",
         choices=("error", "warning", "notice", "info", "debug"),
     )
-    format: str = option("text", "how a line is written", choices=("text",), planned=("json",))
+    format: str = option(
+        "text",
+        "how a line is written, but to syslog; json: one object a line",
+        choices=("text", "json"),
+    )
     statistics: bool = option(True, "Qpopper's Stats line for every session")
