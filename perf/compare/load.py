@@ -27,7 +27,7 @@ class Sample:
     sessions_per_second: float
     megabytes_per_second: float
     cpu_milliseconds: float  # of the server, for each session
-    session_milliseconds: float  # median
+    session_milliseconds: float  # median; 0 when none ended within the measured time
     generator_share: float  # of one core
     tls: str
 
@@ -75,7 +75,7 @@ def sample(server: Server, scenario: str, seconds: float, clients: int, *, tls: 
         found["sessions_per_second"],
         found["megabytes_per_second"],
         used / found["sessions_all"] * 1000,
-        found["latency_ms"]["session"]["p50"],
+        found["latency_ms"].get("session", {"p50": 0.0})["p50"],
         found["generator_cpu_seconds"] / (found["seconds"] + warm_up),
         found["tls"],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from compare.place import Mailboxes, Place
 from compare.scenarios import GIANT, HELD_LOGGED_IN, HELD_WAITING, LOADS, MEMORY, OURS, Load
 from compare.server import Server
 
-SETTLE = 1.0  # seconds until a server has made up its mind how many spare processes it keeps
+SETTLE = 2.5  # seconds: servers add and remove spare processes once a second
 Figures = dict[str, float | str]
 
 
@@ -194,15 +194,20 @@ class Comparison:
     def _client(self, server: Server, state: str, clients: int) -> Figures:
         scenario = "hold-logged-in" if state == "logged_in" else "hold-waiting"
         clients = min(clients, len(server.accounts)) if state == "logged_in" else clients
-        idle = settled(server.memory)
+        idle = settled(server)
         with held(server, scenario, clients, tls=state == "waiting_tls"):
-            full = settled(server.memory)
+            full = settled(server)
         return {
             f"idle_before_{state}_kB": idle / 1000,
             f"{state}_kB": (full - idle) / clients / 1000,
         }
 
 
-def settled(measure: Callable[[], int]) -> int:
-    time.sleep(SETTLE)
-    return measure()
+def settled(server: Server) -> int:
+    """Return its memory when it has stopped to start and end spare processes."""
+    deadline = time.monotonic() + 30
+    before: list[int] = []
+    while (now := sorted(server.processes())) != before and time.monotonic() < deadline:
+        before = now
+        time.sleep(SETTLE)
+    return server.memory()

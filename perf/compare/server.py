@@ -56,6 +56,7 @@ class Server:
 
     name = ""
     virtual = True  # one account owns all mail; else each mailbox has a uid of its own
+    has_tls = True
     users = 0  # how many of the mailboxes it serves; 0: all
 
     def __init__(self, place: Place, mail: Mailboxes, form: str, key: str) -> None:
@@ -136,7 +137,7 @@ class Server:
                 preexec_fn=counting.adopt,  # noqa: PLW1509 - there are no threads here
             )
         self._running = Running(process, counting)
-        for port in (self.port, self.tls_port):
+        for port in (self.port, self.tls_port) if self.has_tls else (self.port,):
             self._wait_for(port)
 
     @property
