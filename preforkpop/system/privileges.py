@@ -8,7 +8,8 @@ Everything that ever runs as root in preforkpop, when it was started as root:
 - ``worker``: with system users, from its fork until it is handed a session; then it becomes the
   mailbox's user for good, before the first octet is read from the client.
 - ``login``'s parent and ``listener``: from their fork until their keys are read and the chroot is
-  made, before any connection.
+  made, before any connection. ``logger``: from its fork until it has its descriptors.
+- ``inetd``: as the master, for one connection; what reads from it is a login process.
 
 Groups go first, then the gid, then the uid; uid 0 is refused; then comes the proof that there is
 no way back.
@@ -54,17 +55,26 @@ def no_new_privileges() -> None:
 
 
 def holds_capabilities() -> bool:
-    """Whether this process has any permitted or effective capability (capget(2))."""
+    """Whether this process has any capability, or would hand one on (capget(2))."""
     if _libc.capget(ctypes.byref(_HEADER), _SETS) != 0:
         raise PrivilegeError("capget failed")
-    return any(one.effective or one.permitted for one in _SETS)
+    return any(one.effective or one.permitted or one.inheritable for one in _SETS)
+
+
+def _drop_capabilities() -> None:
+    """Give up every capability, those that a service manager gave an ordinary user too."""
+    if holds_capabilities():
+        none = (_CapabilitySet * 2)()
+        if _libc.capset(ctypes.byref(_HEADER), none) != 0:
+            raise PrivilegeError("capset failed")
 
 
 def become(uid: int, gid: int, groups: Sequence[int] = ()) -> None:
     """Become this user for good: supplementary groups, gid, uid, then the proof.
 
-    Does nothing to the ids when the process runs as that user already and is not root. Raises
-    PrivilegeError for uid 0, for gid 0, and when anything of the old identity is left.
+    Does nothing to the ids when the process runs as that user already and is not root; capabilities
+    go even then. Raises PrivilegeError for uid 0, for gid 0, and when anything of the old identity
+    is left.
     """
     if uid == 0 or gid == 0 or 0 in groups:
         raise PrivilegeError("refusing to serve as root or with group 0")
@@ -72,6 +82,8 @@ def become(uid: int, gid: int, groups: Sequence[int] = ()) -> None:
     if os.geteuid() != 0:
         if os.getresuid() != (uid, uid, uid):
             raise PrivilegeError(f"cannot become uid {uid} without being root")
+        _drop_capabilities()
+        _prove_powerless()
         return
     try:
         os.setgroups(list(groups))
@@ -79,14 +91,19 @@ def become(uid: int, gid: int, groups: Sequence[int] = ()) -> None:
         os.setresuid(uid, uid, uid)
     except OSError as error:
         raise PrivilegeError(f"cannot become uid {uid} gid {gid}: {error.strerror}") from error
-    _prove(uid, gid, groups)
+    _drop_capabilities()
+    _prove_identity(uid, gid, groups)
+    _prove_powerless()
 
 
-def _prove(uid: int, gid: int, groups: Sequence[int]) -> None:
+def _prove_identity(uid: int, gid: int, groups: Sequence[int]) -> None:
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise PrivilegeError("the ids did not change as asked")
     if set(os.getgroups()) - {gid} != set(groups) - {gid}:
         raise PrivilegeError("supplementary groups of another identity are left")
+
+
+def _prove_powerless() -> None:
     if holds_capabilities():
         raise PrivilegeError("capabilities are left")
     for regain in (os.setuid, os.setgid, os.seteuid, os.setegid):

@@ -15,6 +15,8 @@ from typing import NoReturn
 
 import setproctitle
 
+from preforkpop.system.log import escape
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
@@ -55,7 +57,7 @@ def _child(
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         status = run()
     except BaseException as error:
-        text = "".join(traceback.format_exception_only(error)).strip()
+        text = escape("".join(traceback.format_exception_only(error)).strip(), 256)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         line = f"ended by a fault: {text} ({os.path.basename(frame.filename)}:{frame.lineno})"
         if on_error is None:

@@ -5,6 +5,7 @@ The master makes all of these before it forks; listener and inetd mode read peer
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -13,6 +14,7 @@ import struct
 USER_TIMEOUT = 120_000  # milliseconds in which a dead peer is noticed while octets are under way
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 60, 15, 4  # seconds, seconds, probes
 BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
+_MISSING = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # a host name may have addresses elsewhere
 
 
 class AddressError(Exception):
@@ -44,18 +46,33 @@ def listen(address: str) -> list[socket.socket]:
         )
     except OSError as error:
         raise AddressError(f'"{address}": {error.strerror}') from error
-    sockets = []
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
     for family, kind, protocol, _name, where in dict.fromkeys(found):
         try:
             sockets.append(_listen_on(family, kind, protocol, where))
         except OSError as error:
-            if host in ("", "::") and family == socket.AF_INET6:
-                sockets.append(_listen_ipv4_only(port, address))
+            if error.errno in _MISSING:
+                missing = error
                 continue
             for one in sockets:
                 one.close()
-            raise AddressError(f'"{address}": {error.strerror}') from error
-    return sockets
+            raise _refused(address, error) from error
+    if sockets:
+        return sockets
+    if host not in ("", "::"):
+        raise _refused(address, missing) from missing
+    try:  # a machine without IPv6 still serves "[::]" over IPv4
+        return [_listen_on(socket.AF_INET, socket.SOCK_STREAM, 0, ("0.0.0.0", port))]  # noqa: S104
+    except OSError as error:
+        raise _refused(address, error) from error
+
+
+def _refused(address: str, error: OSError | None) -> AddressError:
+    reason = error.strerror if error else "it stands for no address"
+    if error and error.errno == errno.EACCES:
+        reason = f"{reason}; ports below 1024 are for root"
+    return AddressError(f'"{address}": {reason}')
 
 
 def _listen_on(family: int, kind: int, protocol: int, where: object) -> socket.socket:
@@ -71,14 +88,6 @@ def _listen_on(family: int, kind: int, protocol: int, where: object) -> socket.s
         sock.close()
         raise
     return sock
-
-
-def _listen_ipv4_only(port: int, address: str) -> socket.socket:
-    """A host without IPv6 still serves "[::]" over IPv4."""
-    try:
-        return _listen_on(socket.AF_INET, socket.SOCK_STREAM, 0, ("0.0.0.0", port))  # noqa: S104
-    except OSError as error:
-        raise AddressError(f'"{address}": {error.strerror}') from error
 
 
 def tune_connection(sock: socket.socket) -> None:
