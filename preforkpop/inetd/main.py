@@ -5,7 +5,7 @@ as root, is auth and worker of the one session: it forks a login process, which 
 client until the login, without rights and in an empty root directory, and a logger; it answers what
 the login process asks; and when the credentials were right it becomes the mailbox's user for good
 and serves the session. As root it never reads from the client: its own copies of the socket are
-closed once login has it.
+closed once login has it. Like the listener it learns by a lease that the client has gone.
 
 Standard error may be the client's socket too (inetd does that), so nothing is ever written to it.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import time
 from dataclasses import replace
@@ -52,12 +51,21 @@ def run(settings: Settings, tls: str | None, version: str) -> int:
     if not is_socket(0):
         raise SetupError("standard input: is no socket, and inetd mode serves a connection")
     connection = socket.socket(fileno=os.dup(0))
+    _forget_standard_descriptors()
     settings = _for_one_connection(settings, tls or _usual_tls(connection))
     identities = births.identities(settings)
     directories.prepare(settings, identities)
     process.forbid_core_dumps()
     keep_freed_memory()
     return Inetd(settings, identities, version).run(connection)
+
+
+def _forget_standard_descriptors() -> None:
+    """They are the client's too, and every process that is forked from here would have them."""
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    os.close(nowhere)
 
 
 def _usual_tls(connection: socket.socket) -> str:
@@ -105,51 +113,55 @@ class Inetd:
         now = time.monotonic()
         self._logs.start(self._common, self._children, now)
         self._children.bear("login", self._login, _ignore, now)
-        watch = self._hand_over(connection, now)
         try:
-            if self._answer():
+            auth = self._auth()  # login was forked before: it must not have the secrets
+            watch = self._hand_over(connection, now)
+            if self._answer(auth, watch):
                 self._serve()
         finally:
-            os.close(watch)
             self._finish()
         return process.EXIT_OK
 
     def _login(self) -> int:
         return births.login(self._common, self._settings, self._wiring, self._board)
 
+    def _auth(self) -> Auth:
+        """Who answers login; SetupError."""
+        verifier = Verifier(self._settings, key=os.urandom(32), report=self._log.warning)
+        return Auth(
+            self._wiring.attempts.receive,
+            self._wiring.grants.send,
+            {0: self._wiring.verdicts[0].send},
+            verifier,
+            self._board.slot(AUTH),
+            self._log.as_role("auth"),
+        )
+
     def _hand_over(self, connection: socket.socket, now: float) -> int:
-        """Give login the connection and forget it; the lease's end that is kept."""
+        """Give login the connection and forget it; the end of its lease that is to be watched."""
         watch, travelling = lease.grant()
         peer, port = _peer(connection)
         message = Admitted(listener=0, port=port, accepted=now, peer=peer).pack()
         channel.send(self._wiring.admitted.send, message, (connection.fileno(), travelling))
         connection.close()
         os.close(travelling)
-        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for standard in (0, 1, 2):
-            os.dup2(nowhere, standard)
-        os.close(nowhere)
-        wiring = self._wiring
-        wiring.admitted.close()
-        wiring.attempts.send.close()
-        wiring.verdicts[0].receive.close()
+        self._wiring.attempts.send.close()
+        self._wiring.verdicts[0].receive.close()
         return watch
 
-    def _answer(self) -> bool:
-        """Answer login until it has asked with the right credentials, or has no client left."""
-        wiring = self._wiring
-        verifier = Verifier(self._settings, key=os.urandom(32), report=self._log.warning)
-        auth = Auth(
-            wiring.attempts.receive,
-            wiring.grants.send,
-            {0: wiring.verdicts[0].send},
-            verifier,
-            self._board.slot(AUTH),
-            self._log.as_role("auth"),
-        )
-        granted = select.poll()
-        granted.register(wiring.grants.receive, select.POLLIN)
-        while auth.serve_one():
+    def _answer(self, auth: Auth, watch: int) -> bool:
+        """Answer login until it has asked with the right credentials, or has no client left.
+
+        Until then the way for further clients stays open, so that login waits for the verdict.
+        """
+        attempts = self._wiring.attempts.receive
+        asked, granted = select.poll(), select.poll()
+        asked.register(attempts, select.POLLIN)
+        asked.register(watch, 0)  # the lease: a hang-up is always reported
+        granted.register(self._wiring.grants.receive, select.POLLIN)
+        while attempts.fileno() in dict(asked.poll()):
+            if not auth.serve_one():
+                return False
             if granted.poll(0):
                 return True
         return False
@@ -183,7 +195,6 @@ class Inetd:
     def _finish(self) -> None:
         """Let login send what is left, and the logger write it."""
         self._wiring.close()
-        self._children.signal(signal.SIGTERM, "login")
         for child in self._children.of("login"):
             os.waitpid(child.pid, 0)  # it has bounds of its own for a client that takes nothing
         self._logs.close()

@@ -19,9 +19,20 @@ class Client:
         ``source``: the address to come from, "127.0.0.2".
         """
         where = ("127.0.0.1", port)
-        self.sock: socket.socket = socket.create_connection(
-            where, PATIENCE, source_address=(source, 0) if source else None
+        self._begin(
+            socket.create_connection(where, source_address=(source, 0) if source else None), tls
         )
+
+    @classmethod
+    def of(cls, sock: socket.socket, *, tls: str = "off") -> Client:
+        """A client on a connection that is there already."""
+        client = cls.__new__(cls)
+        client._begin(sock, tls)
+        return client
+
+    def _begin(self, sock: socket.socket, tls: str) -> None:
+        sock.settimeout(PATIENCE)
+        self.sock = sock
         self._buffer = b""
         self.greeting = b""
         if tls == "implicit":
