@@ -44,6 +44,7 @@ class Attempts:
         "_policies",
         "_slot",
         "_verdicts",
+        "due",
     )
 
     def __init__(
@@ -66,6 +67,8 @@ class Attempts:
         self._slot = slot
         self._log = log
         self._passed = 0
+        self.due = 0.0
+        """Until when a client in clear text, which has left, may come back with a verdict."""
 
     # ------------------------------------------------------------------ to auth
 
@@ -91,6 +94,7 @@ class Attempts:
         self._passed += 1
         self._slot.sessions(self._passed)
         if relay is None:
+            self.due = now + VERDICT_TIMEOUT
             self._connections.gone(client)
         else:
             self._await(client, relay, now)

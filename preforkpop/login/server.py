@@ -114,7 +114,7 @@ class Server:
         self._slot.begin(os.getpid())
         find = self._connections.find
         with self._epoll:
-            while self._taking or self._connections.by_number:
+            while self._serving():
                 for descriptor, events in self._epoll.poll(self._patience()):
                     client = find(descriptor)
                     if client is not None:
@@ -128,11 +128,17 @@ class Server:
                 self._tick(time.monotonic())
         return process.EXIT_OK
 
+    def _serving(self) -> bool:
+        """Whether there is a client, or one can still come, or come back."""
+        if self._taking or self._connections.by_number:
+            return True
+        return not self._stopping and time.monotonic() < self._attempts.due
+
     def _patience(self) -> float | None:
         """Seconds until there is something to do without an event."""
         if self._delayed:
             return max(0.0, min(SWEEP, self._delayed[0][0] - time.monotonic()))
-        return SWEEP if self._connections.by_number else None
+        return SWEEP if self._connections.by_number or not self._taking else None
 
     def _attend(
         self,

@@ -292,6 +292,23 @@ class TestRetirement:
             assert talk.rest() == STOPPING
             assert login.join()
 
+    def test_a_client_whose_password_is_being_checked_can_come_back(self) -> None:
+        with login_process() as login:
+            talk = login.connect()
+            talk.line()
+            talk.says(b"USER fred")
+            talk.send(b"PASS wrong\r\n")
+            session = login.session()
+            login.closes_listener()
+            while login.board.state(0) != RETIRING:
+                pass
+            login.refuse(session)
+            assert talk.line() == b"-ERR [AUTH] Wrong\r\n"
+            assert talk.says(b"USER fred") == b"+OK Password required.\r\n"
+            login.stop()
+            assert talk.rest() == STOPPING
+            assert login.join()
+
     def test_a_process_without_clients_ends_at_once(self) -> None:
         with login_process() as login:
             login.closes_listener()
