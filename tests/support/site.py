@@ -98,7 +98,7 @@ class Site:
     def _starter(self) -> tuple[int, int]:
         """Who runs the master."""
         if self.deployment is Deployment.ORDINARY and IS_ROOT:
-            return _nobody()
+            return nobody()
         return os.geteuid(), os.getegid()
 
     def _owner(self, number: int) -> tuple[int, int]:
@@ -230,7 +230,7 @@ class Site:
         """A directory for a program that fetches mail; as root it is nobody's."""
         path = self.directory / f"client-{name}"
         path.mkdir(mode=0o700)
-        os.chown(path, *(_nobody() if IS_ROOT else self.starter))
+        os.chown(path, *(nobody() if IS_ROOT else self.starter))
         return path
 
     # ------------------------------------------------------------------ programs
@@ -263,7 +263,7 @@ class Site:
         return as_account(*self.starter)
 
 
-def _nobody() -> tuple[int, int]:
+def nobody() -> tuple[int, int]:
     entry = pwd.getpwnam("nobody")
     return entry.pw_uid, entry.pw_gid
 
