@@ -130,18 +130,19 @@ def load(state: str) -> Index | None:
     return decode(raw)
 
 
-def store(state: str, table: Table, status: bytes, *, certain: bool) -> None:
+def store(state: str, found: Index) -> None:
     """Put an index in the place of the one that is there; OSError."""
-    parts = encode(table, status, certain=certain)
-    replace_file(f"{state}/{NAME}", parts, sync=table.durable)
+    replace_file(f"{state}/{NAME}", encode(found), sync=found.table.durable)
 
 
-def remember(state: str, table: Table, status: bytes, *, certain: bool, notes: list[str]) -> None:
+def remember(state: str, found: Index, notes: list[str]) -> bool:
     """Store an index; where that fails a note says so, and the next login takes longer."""
     try:
-        store(state, table, status, certain=certain)
+        store(state, found)
     except OSError as error:
-        notes.append(f"{state}/{NAME} cannot be written: {error.strerror}; logins stay slow")
+        notes.append(f"{state}/{NAME} cannot be written: {error.strerror}; logins are slow")
+        return False
+    return True
 
 
 def forget(state: str) -> None:
@@ -150,8 +151,9 @@ def forget(state: str) -> None:
         os.unlink(f"{state}/{NAME}")
 
 
-def encode(table: Table, status: bytes, *, certain: bool) -> tuple[bytes, ...]:
+def encode(found: Index) -> tuple[bytes, ...]:
     """The octets of an index, in parts."""
+    table, status, certain = found
     flags = certain * _CERTAIN | table.durable * _DURABLE
     values = (_MAGIC, _VERSION, flags, status, table.count, table.octets, *table.sizes())
     parts = table.parts()

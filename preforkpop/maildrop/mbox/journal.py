@@ -10,6 +10,7 @@ whole. What the steps are, and why, is told in ``update``.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -33,6 +34,7 @@ _RECORD: Final = struct.Struct(f"=QQ{TOKEN}sI")
 _CHECKSUM: Final = struct.Struct("=I")
 _RECORD_SIZE: Final = _RECORD.size + _CHECKSUM.size
 _CUTTING: Final = b"CUTTING\n"
+_NOT_A_FILE: Final = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 _FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 Pieces = Callable[[Range], Iterator[bytes]]
@@ -54,7 +56,12 @@ class Journal:
     def __init__(self, state: str) -> None:
         """Open the journal in a state directory; OSError, DamagedJournal."""
         self._state = state
-        self._descriptor = os.open(f"{state}/{mark.NAME}", _FLAGS)
+        try:
+            self._descriptor = os.open(f"{state}/{mark.NAME}", _FLAGS)
+        except OSError as error:
+            if error.errno in _NOT_A_FILE:
+                raise DamagedJournal("it is not a file") from error
+            raise
         try:
             self.plan, self._window, self._slots_at = decode_plan(self._read)
         except BaseException:
@@ -75,9 +82,9 @@ class Journal:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def remove(self) -> None:
-        """Remove the file: the update is done. OSError."""
-        os.unlink(f"{self._state}/{mark.NAME}")
+    def discard(self) -> None:
+        """The update is done: leave an empty file in the journal's place, a mark. OSError."""
+        replace_file(f"{self._state}/{mark.NAME}", (), sync=False)
 
     def span(self, window: int) -> Range:
         """Which of the octets that move a window holds."""

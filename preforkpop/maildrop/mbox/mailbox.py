@@ -17,7 +17,7 @@ from preforkpop.maildrop.base import Place
 from preforkpop.maildrop.mbox import header, index, mark, survey
 from preforkpop.maildrop.mbox.index import Index
 from preforkpop.maildrop.mbox.recovery import recover
-from preforkpop.maildrop.mbox.spool import Spool, beat_of, changed, held
+from preforkpop.maildrop.mbox.spool import Spool, beat_of, changed, held, unreadable
 from preforkpop.maildrop.mbox.table import Table
 from preforkpop.maildrop.mbox.update import remove_messages
 from preforkpop.maildrop.session_lock import SessionLock
@@ -36,22 +36,23 @@ def open_mbox(place: Place, session: SessionLock) -> Mbox:
     MaildropError leaves the session lock to the caller; otherwise ``close`` gives it up.
     """
     notes: list[str] = []
-    if mark.found(place.state):
-        recover(place, notes)
+    known = recover(place, notes) if mark.found(place.state) else None
     spool = Spool(place)
     try:
-        table = _table(place, spool, notes)
-    except BaseException:
+        table = _table(place, spool, known, notes)
+    except BaseException as error:
         spool.close()
+        if isinstance(error, OSError):
+            raise unreadable(place.path, error) from error
         raise
     return Mbox(place, session, spool, table, notes)
 
 
-def _table(place: Place, spool: Spool, notes: list[str]) -> Table:
+def _table(place: Place, spool: Spool, known: Index | None, notes: list[str]) -> Table:
     status = spool.status
     if status is None or not status.st_size:
         return _EMPTY
-    known = _known(place, notes)
+    known = known or _known(place, notes)
     if known is not None and known.describes(status):
         return known.table
     with held(place, spool, notes) as lock:
@@ -61,7 +62,7 @@ def _table(place: Place, spool: Spool, notes: list[str]) -> Table:
         now = time.time_ns()
         table = survey.current(spool, status, known, beat_of(place, lock))
         certain = index.settled(status, now)
-        index.remember(place.state, table, index.packed(status), certain=certain, notes=notes)
+        index.remember(place.state, Index(table, index.packed(status), certain), notes)
         return table
 
 
@@ -156,5 +157,5 @@ class Mbox:
 
     def _distrust_index(self) -> None:
         """See to it that the next login reads the whole spool, and keeps the unique-ids."""
-        nowhere = index.nowhere(self._table.end)
-        index.remember(self._place.state, self._table, nowhere, certain=False, notes=self.notes)
+        found = Index(self._table, index.nowhere(self._table.end), certain=False)
+        index.remember(self._place.state, found, self.notes)

@@ -28,8 +28,8 @@ class Namer:
 
     def __init__(self) -> None:
         self._taken: set[bytes] = set()
-        self._next: dict[bytes, int] = {}  # the ordinal for the next message with a digest
         self._met: dict[bytes, int] = {}  # messages with a digest so far
+        self._next: dict[bytes, int] = {}  # the next free ordinal, where it is more than that
         self._recorded: dict[bytes, deque[tuple[bytes, int]]] = {}
         self.durable = False
 
@@ -53,7 +53,7 @@ class Namer:
             self._met[message.digest] = met + 1
             unique_id, ordinal = self._recall(message) or self._choose(message, met)
             self._taken.add(unique_id)
-            if ordinal != HONOURED:
+            if met < ordinal != HONOURED:
                 self._next[message.digest] = max(self._next.get(message.digest, 0), ordinal + 1)
             found_again = unique_id == message.claim or (message.claim is None and ordinal == met)
             self.durable |= not found_again

@@ -12,25 +12,29 @@ import time
 
 from preforkpop.maildrop.base import Place
 from preforkpop.maildrop.mbox import mark
+from preforkpop.maildrop.mbox.index import Index
 from preforkpop.maildrop.mbox.journal import Journal
 from preforkpop.maildrop.mbox.plan import DamagedJournal, Plan, before_of, foot_of
 from preforkpop.maildrop.mbox.spool import Spool, held, unrepaired
 from preforkpop.maildrop.mbox.update import Update
 
 
-def recover(place: Place, notes: list[str]) -> None:
+def recover(place: Place, notes: list[str]) -> Index | None:
     """Put a maildrop right; the caller holds the session lock. MaildropError when that fails.
 
-    ``notes`` gets a line for everything that an administrator should know of.
+    ``notes`` gets a line for everything that an administrator should know of. Gives the index if it
+    could not be stored and has to be known.
     """
     mark.sweep(place.state)
     if not mark.found(place.state):
-        return
+        return None
     spool = Spool(place)
     try:
         with held(place, spool, notes) as lock:
+            update = Update(place, spool, lock, notes)
             if mark.is_journal(place.state):
-                _complete(place, spool, Update(place, spool, lock, notes), notes)
+                _complete(place, spool, update, notes)
+            return update.unstored
     except OSError as error:
         raise unrepaired(spool.path, error) from error
     finally:
@@ -64,7 +68,7 @@ def _complete(place: Place, spool: Spool, update: Update, notes: list[str]) -> N
         return
     try:
         if journal.is_cutting():
-            if spool.read(journal.plan.final, len(journal.plan.token)) == journal.plan.token:
+            if _has_token(spool, journal.plan):
                 update.complete_cut(journal, certain=False)
             else:
                 update.finish(journal, certain=False)
@@ -79,6 +83,11 @@ def _complete(place: Place, spool: Spool, update: Update, notes: list[str]) -> N
         notes.append(_put_aside(place, f"the journal of an update is damaged: {damage}"))
     finally:
         journal.close()
+
+
+def _has_token(spool: Spool, plan: Plan) -> bool:
+    """Whether the spool is in place and has not been cut."""
+    return spool.descriptor >= 0 and spool.read(plan.final, len(plan.token)) == plan.token
 
 
 def _is_planned_for(spool: Spool, plan: Plan, update: Update) -> bool:

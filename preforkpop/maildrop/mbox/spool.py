@@ -182,15 +182,16 @@ def held(place: Place, spool: Spool, notes: list[str]) -> Iterator[SpoolLock]:
     session died here and may have left a lock behind.
     """
     mark.make(place.state, notes)
+    released = True
     try:
         lock = _locked(place, spool, notes)
         try:
             yield lock
         finally:
-            lock.release()
-            notes.extend(lock.notes)
+            released = _release(lock, notes)
     finally:
-        mark.remove(place.state)
+        if released:
+            mark.remove(place.state)
 
 
 def _locked(place: Place, spool: Spool, notes: list[str]) -> SpoolLock:
@@ -212,12 +213,23 @@ def _locked(place: Place, spool: Spool, notes: list[str]) -> SpoolLock:
                 return lock
             spool.open()
         except BaseException:
-            lock.release()
+            _release(lock, notes)
             raise
-        lock.release()
-        notes.extend(lock.notes)
+        _release(lock, notes)
     text = f"{UNAVAILABLE}, try again later"
     raise MaildropError("SYS/TEMP", text, f"{spool.path}: another program replaces it all the time")
+
+
+def _release(lock: SpoolLock, notes: list[str]) -> bool:
+    """Give the locks back; what was done under them is done, whether that works or not."""
+    try:
+        lock.release()
+    except OSError as error:
+        notes.append(f"the lock of the spool cannot be removed now: {error}")
+        return False
+    finally:
+        notes.extend(lock.notes)
+    return True
 
 
 def _methods(configured: tuple[str, ...], spool: Spool) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ from typing import Final
 from preforkpop.maildrop.base import Place
 from preforkpop.maildrop.locks.spool import SpoolLock
 from preforkpop.maildrop.mbox import index, mark
+from preforkpop.maildrop.mbox.index import Index
 from preforkpop.maildrop.mbox.journal import PIECE, Journal, write
 from preforkpop.maildrop.mbox.plan import TOKEN, DamagedJournal, Plan, Range, before_of, foot_of
 from preforkpop.maildrop.mbox.settle import kept_ranges, settle
@@ -106,8 +107,15 @@ def remove_messages(
                 lock.verify()
                 update.remove(table, deleted)
     except (OSError, DamagedJournal) as error:
-        outcome = COMPLETED_LATER if mark.is_journal(place.state) else NOTHING_REMOVED
-        raise unwritable(spool.path, error, outcome) from error
+        raise unwritable(spool.path, error, _outcome(place)) from error
+
+
+def _outcome(place: Place) -> str:
+    """What becomes of an update that failed: that is decided by there being a journal."""
+    try:
+        return COMPLETED_LATER if mark.is_journal(place.state) else NOTHING_REMOVED
+    except OSError:
+        return COMPLETED_LATER
 
 
 class Update:
@@ -120,6 +128,8 @@ class Update:
         self._lock = lock
         self._notes = notes
         self.beat = beat_of(place, lock)
+        self.unstored: Index | None = None
+        """The new index, if it could not be stored and the spool could not give it again."""
 
     def remove(self, table: Table, deleted: frozenset[int]) -> None:
         """Steps 2 to 6 for messages of a table that is what the spool holds."""
@@ -130,8 +140,8 @@ class Update:
             self._truncate(start)
             self._remember(after, certain=True)
             return
-        blob = b"".join(index.encode(after, index.nowhere(after.end), certain=False))
-        journal = self._commit(start, table.end, ranges, blob)
+        new_index = Index(after, index.nowhere(after.end), certain=False)
+        journal = self._commit(start, table.end, ranges, b"".join(index.encode(new_index)))
         try:
             self.complete(journal, certain=True)
         finally:
@@ -162,12 +172,23 @@ class Update:
         self.finish(journal, certain=certain)
 
     def finish(self, journal: Journal, *, certain: bool) -> None:
-        """Step 6. ``certain``: the spool is known to be what the new index describes."""
+        """Step 6. ``certain``: the spool is known to be what the new index describes.
+
+        The journal becomes a mark, not nothing: the locks are still held. It stays where it holds
+        unique-ids that are recorded nowhere else.
+        """
         try:
-            self._remember(index.decode(journal.plan.index).table, certain=certain)
+            table = index.decode(journal.plan.index).table
         except index.Damaged:  # the journal of an earlier version
             index.forget(self._place.state)
-        journal.remove()
+        else:
+            if not self._remember(table, certain=certain) and table.durable:
+                self.unstored = Index(table, index.nowhere(table.end), certain=False)
+                return
+        try:
+            journal.discard()
+        except OSError as error:  # the next login will find everything done, and discard it
+            self._notes.append(f"{self._place.state}: the journal stays: {error.strerror}")
 
     def _commit(self, start: int, end: int, ranges: tuple[Range, ...], new_index: bytes) -> Journal:
         """Step 2; from its end on the update will happen."""
@@ -235,12 +256,17 @@ class Update:
         os.ftruncate(self._spool.descriptor, size)
         os.fsync(self._spool.descriptor)
 
-    def _remember(self, table: Table, *, certain: bool) -> None:
-        state, descriptor = self._place.state, self._spool.descriptor
+    def _remember(self, table: Table, *, certain: bool) -> bool:
+        state = self._place.state
         if not table.count:
             index.forget(state)
-            return
-        status, stamped = index.stamp(descriptor, time.time_ns())
-        certain = certain and status.st_size == table.end
-        record = index.packed(status) if certain else index.before_growth(status, table.end)
-        index.remember(state, table, record, certain=certain and stamped, notes=self._notes)
+            return True
+        if not certain:
+            found = Index(table, index.nowhere(table.end), certain=False)
+            return index.remember(state, found, self._notes)
+        status, stamped = index.stamp(self._spool.descriptor, time.time_ns())
+        if status.st_size == table.end:
+            found = Index(table, index.packed(status), stamped)
+        else:
+            found = Index(table, index.before_growth(status, table.end), certain=False)
+        return index.remember(state, found, self._notes)

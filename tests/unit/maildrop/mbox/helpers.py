@@ -192,6 +192,12 @@ class Box:
         with self.session() as maildrop:
             return [maildrop.unique_id(number) for number in range(1, maildrop.count + 1)]
 
+    def read_after_login(self) -> bytes:
+        """The spool as the next session leaves it."""
+        with self.session():
+            pass
+        return self.read()
+
     def left_over(self) -> list[str]:
         """Files that no session should leave behind."""
         state = [name for name in os.listdir(self.state) if name not in ("session", "index")]

@@ -25,7 +25,7 @@ def spool(tmp_path: Path) -> Path:
 
 
 def stored(state: Path, spool: Path, *, certain: bool = True) -> index.Index:
-    index.store(str(state), TABLE, index.packed(spool.stat()), certain=certain)
+    index.store(str(state), index.Index(TABLE, index.packed(spool.stat()), certain=certain))
     found = index.load(str(state))
     assert found is not None
     return found
@@ -42,7 +42,7 @@ def test_what_is_stored_is_loaded(tmp_path: Path, spool: Path) -> None:
 
 def test_a_large_index_is_loaded_whole(tmp_path: Path, spool: Path) -> None:
     table = of(join([message(number) for number in range(2000)]))
-    index.store(str(tmp_path), table, index.packed(spool.stat()), certain=True)
+    index.store(str(tmp_path), index.Index(table, index.packed(spool.stat()), certain=True))
     assert (tmp_path / index.NAME).stat().st_size > 100_000
     found = index.load(str(tmp_path))
     assert found is not None
@@ -142,7 +142,7 @@ class TestWhichSpool:
         assert found.may_have_grown(spool.stat())
 
     def test_the_status_of_no_spool(self, tmp_path: Path, spool: Path) -> None:
-        index.store(str(tmp_path), TABLE, index.nowhere(TABLE.end), certain=True)
+        index.store(str(tmp_path), index.Index(TABLE, index.nowhere(TABLE.end), certain=True))
         found = index.load(str(tmp_path))
         assert found is not None
         assert found.table.end == TABLE.end

@@ -372,7 +372,7 @@ class TestReading:
         status = index.packed(box.path.stat())
         known = index.load(str(box.state))
         assert known is not None
-        index.store(str(box.state), known.table, status, certain=True)
+        index.store(str(box.state), index.Index(known.table, status, certain=True))
         with box.session() as maildrop:
             with pytest.raises(MaildropError):
                 retrieve(maildrop, 2)

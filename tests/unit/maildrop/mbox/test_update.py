@@ -257,7 +257,9 @@ class TestOtherPrograms:
         box.write(join([STORED[0], shorter, longer, *STORED[3:]]))
         known = index.load(str(box.state))
         assert known is not None
-        index.store(str(box.state), known.table, index.packed(box.path.stat()), certain=True)
+        index.store(
+            str(box.state), index.Index(known.table, index.packed(box.path.stat()), certain=True)
+        )
         update(box, 2)
         assert box.contents() == [STORED[0], shorter, *STORED[3:]]
 
