@@ -21,8 +21,8 @@ from tests.faults.disk import Moment, Recorder, State, states
 from tests.unit.maildrop.mbox.helpers import FROM, Box, join, message
 
 CAMPAIGN = bool(os.environ.get("PREFORKPOP_CAMPAIGN"))
-TURNS = 40 if CAMPAIGN else 1
-AGAIN = 5 if CAMPAIGN else 1  # moments of each recovery that are tried
+TURNS = 8 if CAMPAIGN else 1
+AGAIN = 3 if CAMPAIGN else 1  # moments of each recovery that are tried
 
 DELETED = [{1}, {7}, {2, 4}, {1, 2, 3, 4, 5, 6, 7}, {1, 3, 5}, {6, 7}]
 if CAMPAIGN:
