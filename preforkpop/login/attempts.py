@@ -157,6 +157,7 @@ class Attempts:
         """
         got = channel.receive(self._verdicts, 2, wait=False)
         if got is None:
+            self.due = 0.0
             raise EOFError
         message, descriptors = got
         try:

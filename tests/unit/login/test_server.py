@@ -309,6 +309,17 @@ class TestRetirement:
             assert talk.rest() == STOPPING
             assert login.join()
 
+    def test_nobody_comes_back_when_auth_has_gone_too(self) -> None:
+        with login_process() as login:
+            talk = login.connect()
+            talk.line()
+            talk.says(b"USER fred")
+            talk.send(b"PASS right\r\n")
+            login.session()
+            login.closes_listener()
+            login.verdicts.close()
+            assert login.join()
+
     def test_a_process_without_clients_ends_at_once(self) -> None:
         with login_process() as login:
             login.closes_listener()
