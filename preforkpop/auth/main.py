@@ -116,8 +116,10 @@ class Auth:
         client = attempt.client
         name = escape(attempt.user, 64)
         if refusal.code == "AUTH":
+            why = f": {refusal.detail}" if refusal.detail else ""
             self._log.notice(
-                f"[AUTH] Failed attempted login to {name} from host ({client.peer}) {client.peer}"
+                f"[AUTH] Failed attempted login to {name}"
+                f" from host ({client.peer}) {client.peer}{why}"
             )
         elif refusal.detail:
             self._log.error(refusal.detail)

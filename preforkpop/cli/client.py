@@ -18,7 +18,7 @@ TIMEOUT: Final = 60.0
 
 def ask(config: str | None, command: str, **words: object) -> dict[str, Any]:
     """Send a request to the server of this configuration; CommandError when it says no."""
-    path = f"{reader.load(config).service.run_dir}/control"
+    path = f"{reader.run_dir(config)}/control"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(TIMEOUT)
         try:

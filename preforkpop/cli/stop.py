@@ -11,7 +11,6 @@ import select
 
 from preforkpop.cli.client import ask
 from preforkpop.cli.command import CommandError, add_config
-from preforkpop.config import reader
 
 MARGIN = 15.0  # seconds beyond the grace in which a stop has to be done
 
@@ -26,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask the master to end and wait for its death."""
-    grace = 0.0 if arguments.now else reader.load(arguments.config).service.shutdown_grace
-    pid = ask(arguments.config, "status")["pid"]
+    status = ask(arguments.config, "status")
+    pid, grace = status["pid"], 0.0 if arguments.now else status["shutdown_grace"]
     master = os.pidfd_open(pid)
     ask(arguments.config, "stop", now=arguments.now)
     poller = select.poll()

@@ -31,6 +31,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             f"{one['pid']:>7} {escape(one['user'], 20):<20} {escape(one['peer'], 45) or '-':<25}"
             f" {'yes' if one['tls'] else 'no':<3} {one['since']:>6.0f} s {one['idle']:>6.0f} s"
-            f" {escape(doing, 20)}"
+            f" {escape(doing, 40)}"
         )
     return 0

@@ -17,6 +17,7 @@ from preforkpop.config.document import Document, open_document
 from preforkpop.config.faults import ConfigError, Fault
 from preforkpop.config.settings import Settings
 from preforkpop.config.surroundings import Surroundings
+from preforkpop.master.settings import Service
 
 DEFAULT_PATH: Final = "/etc/preforkpop/preforkpop.toml"
 
@@ -62,6 +63,24 @@ def _default_path() -> str:
     except OSError:
         pass  # opening it tells why
     return DEFAULT_PATH
+
+
+def run_dir(path: str | None = None) -> str:
+    """Where the server of a configuration has its control socket, also while the file is broken:
+    a running server must be reachable by who is just editing it."""
+    try:
+        return load(path).service.run_dir
+    except ConfigError:
+        pass
+    try:
+        table = open_document(path or DEFAULT_PATH).table
+        found = table["service"]["run_dir"]
+    except (ConfigError, KeyError, TypeError):
+        found = None
+    if isinstance(found, str):
+        return found
+    surroundings = Surroundings.here()
+    return Service().run_dir if surroundings.root else surroundings.run_dir
 
 
 def load(path: str | None = None) -> Settings:

@@ -104,11 +104,18 @@ def auth(common: Common, settings: Settings, wiring: Wiring, board: Scoreboard, 
     _begin(common, "auth", *(end.fileno() for end in ends))
     privileges.hide_memory()
     log = common.log.as_role("auth")
+    starting = True
+
+    def report(line: str) -> None:
+        if not starting:  # what is wrong at the start the master has told
+            log.warning(line)
+
     try:
-        verifier = Verifier(settings, key=os.urandom(32), report=log.warning)
+        verifier = Verifier(settings, key=os.urandom(32), report=report)
     except SetupError as error:
         log.error(str(error))
         return process.EXIT_CONFIG
+    starting = False
     slot = board.slot(number)
     slot.begin(os.getpid())
     return Auth(wiring.attempts.receive, wiring.grants.send, verdicts, verifier, slot, log).run()

@@ -29,7 +29,7 @@ def open_target(target: str) -> int:
     if target == "stderr":
         return STDERR
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(target, flags, 0o640)
+    return os.open(target, flags, 0o600)
 
 
 class Logs:

@@ -307,6 +307,7 @@ class Master:
             "pid": os.getpid(),
             "uptime": round(now - self._started, 1),
             "stopping": self._shutdown.begun,
+            "shutdown_grace": self.settings.service.shutdown_grace,
             "listeners": [one.address for one in self.settings.listeners],
             "accepted": self._front.accepted(),
             **report.status(self._generations, now),

@@ -42,7 +42,7 @@ class End(enum.Enum):
     UPDATE_FAILED = "the update failed"
     MAILDROP = "the maildrop could not be opened"
     CUT = "the maildrop changed while a message was being sent"
-    STOPPED = "the server is stopping"
+    STOPPED = "the worker was told to end"
 
 
 ENDS = {
@@ -168,9 +168,12 @@ class Session:
         for note in maildrop.notes:
             self._log.warning(f"{self._user}: {escape(note, 512)}")
         if self._statistics:
-            self._log.notice(self._statistics_line(transaction))
-        if end not in (End.QUIT, End.CLOSED):
-            self._log.notice(f"session of {self._user} from {self._grant.peer} ended: {end.value}")
+            self._log.notice(self._statistics_line(transaction, removed=end is End.QUIT))
+        if end is not End.QUIT:
+            level = Level.INFO if end is End.CLOSED else Level.NOTICE
+            self._log.write(
+                level, f"session of {self._user} from {self._grant.peer} ended: {end.value}"
+            )
         return end
 
     def _converse(self, transaction: Transaction) -> End:
@@ -247,9 +250,19 @@ class Session:
                     self._stream.sendall(memoryview(piece)[sent:])
                 sent = max(0, sent - len(piece))
 
-    def _statistics_line(self, transaction: Transaction) -> str:
-        """Qpopper's line: messages and octets deleted, messages and octets left, client twice."""
+    def _statistics_line(self, transaction: Transaction, *, removed: bool) -> str:
+        """Qpopper's line: messages and octets deleted, messages and octets left, client twice.
+
+        What was only marked as deleted is left.
+        """
         done = transaction.statistics()
+        if not removed:
+            done = done._replace(
+                deleted=0,
+                deleted_octets=0,
+                left=done.left + done.deleted,
+                left_octets=done.left_octets + done.deleted_octets,
+            )
         peer = self._grant.peer or "-"
         return (
             f"Stats: {self._user} {done.deleted} {done.deleted_octets}"

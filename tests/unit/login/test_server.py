@@ -271,14 +271,18 @@ class TestRetirement:
             talk.rest()
             assert login.join()
 
-    def test_when_the_parent_has_gone_no_more_are_taken(self) -> None:
+    def test_when_the_parent_has_gone_clients_on_their_way_are_served(self) -> None:
         with login_process() as login:
             talk = login.connect()
             talk.line()
             login.parent_dies()
-            while login.board.state(0) != RETIRING:
-                pass
-            assert talk.says(b"QUIT").startswith(b"+OK")
+            assert talk.says(b"CAPA").startswith(b"+OK")
+            other = login.connect()
+            assert other.line().startswith(b"+OK")
+            login.closes_listener()
+            for one in (talk, other):
+                one.send(b"QUIT\r\n")
+                one.rest()
             assert login.join()
 
     def test_a_stop_is_heard_after_the_listener_has_gone(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,8 +36,7 @@ class Site:
         (path / "state" / "users").mkdir(parents=True)
         self.spool.parent.mkdir()
         self.spool.write_bytes(SPOOL)
-        for one in (path, path.parent, path.parent.parent):
-            one.chmod(0o755)
+        path.chmod(0o755)
         self.spool.parent.chmod(0o1777)
         if os.geteuid() == 0:
             os.chown(self.spool, self.uid, self.gid)
@@ -75,8 +76,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="preforkpop-") as name:  # tmp_path is root's alone
+        yield Site(Path(name))
 
 
 def test_the_lock_of_a_killed_session_is_given_back_at_once(site: Site) -> None:
@@ -122,10 +124,11 @@ def test_a_maildrop_that_a_session_has_is_left_alone(
         return session()
 
     pid = process.fork(child)
+    os.close(tell)
     assert os.read(told, 4) == b"open"
     assert site.carry_out() == 0
     assert capfd.readouterr().err == ""
-    for descriptor in (end, ends, told, tell):
+    for descriptor in (end, ends, told):
         os.close(descriptor)
     assert os.waitpid(pid, 0)[1] == 0
 
@@ -143,7 +146,7 @@ def test_names_from_shared_memory_lead_nowhere_else(site: Site, name: str) -> No
         state.find(site.state_dir, name)
 
 
-def test_a_link_in_place_of_a_users_directory_is_not_followed(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "state" / "users" / "eve").symlink_to("fred")
+def test_a_link_in_place_of_a_users_directory_is_not_followed(site: Site) -> None:
+    Path(site.state_dir, "users", "eve").symlink_to("fred")
     with pytest.raises(state.StateError, match="is not a user's directory"):
         state.find(site.state_dir, "eve")

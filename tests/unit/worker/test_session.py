@@ -104,15 +104,17 @@ def store() -> Store:
 
 
 def test_the_login_is_answered_when_the_maildrop_is_held(
-    monkeypatch: pytest.MonkeyPatch, store: Store
+    monkeypatch: pytest.MonkeyPatch, store: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = Run(monkeypatch, store)
     assert run.client.recv(1000) == b"+OK fred has 2 visible messages (0 hidden) in 10 octets.\r\n"
     place = run.places[0]
     assert (place.path, place.state, place.owner) == ("/var/mail/fred", "/state/fred", 1000)
+    run.say(b"DELE 1\r\n")
     assert run.say(b"QUIT\r\n").startswith(b"+OK")
     assert run.end() == (b"", End.QUIT)
     assert store.closed
+    assert "Stats: fred 1 5 1 5 192.0.2.7 192.0.2.7" in capfd.readouterr().err
 
 
 def test_what_was_pipelined_behind_the_login_is_answered_in_the_same_write(
@@ -131,7 +133,9 @@ def test_a_client_that_goes_away_removes_nothing(
     run.say(b"DELE 1\r\n")
     assert run.end() == (b"", End.CLOSED)
     assert store.updates == []
-    assert "Stats: fred 1 5 1 5 192.0.2.7 192.0.2.7" in capfd.readouterr().err
+    logged = capfd.readouterr().err
+    assert "Stats: fred 0 0 2 10 192.0.2.7 192.0.2.7" in logged  # marked is not removed
+    assert "session of fred from 192.0.2.7 ended: the client closed the connection" in logged
 
 
 def test_a_maildrop_that_cannot_be_opened_is_told_to_client_and_log(
