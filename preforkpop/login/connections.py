@@ -23,7 +23,7 @@ from preforkpop.login.crowd import Crowd
 from preforkpop.pop3.authorization import Authorization
 from preforkpop.tls.stream import StreamError
 
-MAXIMUM_UNSENT: Final = 131072
+MAXIMUM_UNSENT: Final = 262144
 """Octets that wait for a client: twice a piece of the relay, or some hundreds of answers before
 login. A client can make it more only by asking on and on without reading; it is cut off."""
 
@@ -178,9 +178,10 @@ class Connections:
             self.gone(client)
             return
         self.detach(client)
+        understands = client.phase is not Phase.HANDSHAKE
         client.phase = Phase.CLOSING
         try:
-            if octets:
+            if octets and understands:
                 self.send(client, octets)
             if client.tls is not None:
                 client.tls.close()

@@ -22,6 +22,7 @@ READ: Final = 4096
 """Octets taken from a client at once: more than anybody pipelines before login."""
 
 _READ_TLS: Final = RECORD + 1024  # a record, whatever its overhead
+_NO_WAIT: Final = int(socket.MSG_DONTWAIT)
 
 
 class Dialogue:
@@ -51,12 +52,14 @@ class Dialogue:
 
     def read(self, client: Client) -> None:
         """Take what the client has sent, and answer."""
-        size = READ if client.tls is None else _READ_TLS
-        data = client.sock.recv(size, socket.MSG_DONTWAIT)
+        clear = client.tls is None and client.phase is not Phase.HANDSHAKE
+        data = client.sock.recv(READ if clear else _READ_TLS, _NO_WAIT)
         if not data:
             self._connections.gone(client)
-        elif client.tls is None:
+        elif clear:
             self._answer(client, *client.machine.receive(data))
+        elif client.tls is None:
+            self._begin_handshake(client, data)
         else:
             client.tls.feed(data)
             self._read_tls(client)
@@ -96,9 +99,15 @@ class Dialogue:
     # ------------------------------------------------------------------ TLS
 
     def _start_tls(self, client: Client) -> None:
+        """Wait for a handshake; who connects and says nothing costs no memory of OpenSSL's."""
         assert self._context is not None, "TLS is offered only where there is a certificate"
-        client.tls = TlsStream(self._context)
         client.phase = Phase.HANDSHAKE
+
+    def _begin_handshake(self, client: Client, data: bytes) -> None:
+        assert self._context is not None
+        client.tls = TlsStream(self._context)
+        client.tls.feed(data)
+        self._read_tls(client)
 
     def _read_tls(self, client: Client) -> None:
         """Go on with the handshake, then answer all plaintext that can be had."""

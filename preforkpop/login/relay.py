@@ -28,11 +28,13 @@ from preforkpop.login.connections import Connections, transmit
 from preforkpop.pop3 import reply
 from preforkpop.tls.stream import RECORD
 
-PIECE: Final = 65536
-"""Octets taken from a worker at once: four records. More is slower, because what is copied three
-times no longer stays in the processor's cache."""
+PIECE: Final = 131072
+"""Octets taken from a worker at once: eight records. A megabyte cost 1.27 ms of this process with
+two records, 0.79 with four, 0.67 with eight and 0.62 with sixteen; each client that does not take
+its mail may hold one piece here."""
 
 _READ: Final = RECORD + 1024  # a record, whatever its overhead
+_NO_WAIT: Final = int(socket.MSG_DONTWAIT)
 
 NO_SESSION: Final = reply.error("The session could not be started, try again later", "SYS/TEMP")
 
@@ -70,7 +72,7 @@ class Relay:
     def _from_client(self, client: Client) -> None:
         """Decrypt what the client sent; its end of file becomes a half-close."""
         assert client.tls is not None
-        data = client.sock.recv(_READ, socket.MSG_DONTWAIT)
+        data = client.sock.recv(_READ, _NO_WAIT)
         if data:
             client.tls.feed(data)
             self._decrypt(client)
@@ -116,7 +118,7 @@ class Relay:
         """Encrypt a piece of what the worker sent; its end of file ends the session."""
         assert client.relay is not None and client.tls is not None
         try:
-            size = client.relay.recv_into(self._piece, PIECE, socket.MSG_DONTWAIT)
+            size = client.relay.recv_into(self._piece, PIECE, _NO_WAIT)
         except ConnectionResetError:  # it closed without reading everything
             size = 0
         if not size:

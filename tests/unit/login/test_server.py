@@ -196,6 +196,17 @@ class TestCrowd:
             session.stream.sendall(b"+OK\r\n")
             assert talk.line() == b"+OK\r\n"
 
+    def test_who_has_not_shaken_hands_is_told_nothing_in_the_clear(
+        self, tls_context: SSL.Context
+    ) -> None:
+        with login_process(with_login(maximum_connections=1), tls_context) as login:
+            silent = login.connect(IMPLICIT)
+            begun = login.connect(IMPLICIT)
+            assert silent.rest() == b""
+            begun.send(b"\x16\x03\x01\x02\x00\x01")
+            login.connect().line()
+            assert begun.rest() == b""
+
     def test_a_client_whose_answer_is_held_back_can_go(self) -> None:
         settings = replace(
             with_authentication(failure_delay=60, maximum_delay=60),
@@ -271,18 +282,14 @@ class TestRetirement:
             talk.rest()
             assert login.join()
 
-    def test_when_the_parent_has_gone_clients_on_their_way_are_served(self) -> None:
+    def test_when_the_parent_has_gone_no_more_are_taken(self) -> None:
         with login_process() as login:
             talk = login.connect()
             talk.line()
             login.parent_dies()
-            assert talk.says(b"CAPA").startswith(b"+OK")
-            other = login.connect()
-            assert other.line().startswith(b"+OK")
-            login.closes_listener()
-            for one in (talk, other):
-                one.send(b"QUIT\r\n")
-                one.rest()
+            while login.board.state(0) != RETIRING:
+                pass
+            assert talk.says(b"QUIT").startswith(b"+OK")
             assert login.join()
 
     def test_a_stop_is_heard_after_the_listener_has_gone(self) -> None:
