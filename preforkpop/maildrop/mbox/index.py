@@ -13,7 +13,9 @@ within the tick in which the spool was last changed, leaves no trace. So an inde
 only when the tick was over when the spool was read: ``settled`` wants its times a margin in the
 past. Our own update would fail that always; it sets the mtime to a moment within the tick, which no
 later write can produce (``stamp``). An index that is not certain is used as if the spool had grown
-by nothing: under the lock, with a look at its last message, and becomes certain then.
+by nothing: under the lock, with a look at its last message, and becomes certain then. One hole is
+left: a program that takes no lock and hangs within write(2) has set the time and not the octets.
+What it makes of a message is noticed when that message is asked for.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ def load(state: str) -> Index | None:
             size = HEADER + _table_size(_header(raw))
             if size != os.fstat(descriptor).st_size:
                 raise Damaged("its length is wrong")
-            raw += os.read(descriptor, size - len(raw))
+            raw = os.pread(descriptor, size, 0)  # again from the start: not twice in memory
     except OSError as error:
         raise Damaged(error.strerror) from error
     finally:

@@ -15,9 +15,10 @@ from typing import Final
 
 from preforkpop.maildrop.base import Place
 from preforkpop.maildrop.mbox import header, index, mark, survey
+from preforkpop.maildrop.mbox.held import beat_of, held, status_between_writes
 from preforkpop.maildrop.mbox.index import Index
 from preforkpop.maildrop.mbox.recovery import recover
-from preforkpop.maildrop.mbox.spool import Spool, beat_of, changed, held, unreadable
+from preforkpop.maildrop.mbox.spool import Spool, changed, unreadable
 from preforkpop.maildrop.mbox.table import Table
 from preforkpop.maildrop.mbox.update import remove_messages
 from preforkpop.maildrop.session_lock import SessionLock
@@ -145,15 +146,21 @@ class Mbox:
         """Raise MaildropError unless nothing has happened to the spool but mail being added.
 
         More octets are added mail, whatever the time says: both may fall into one tick of the
-        clock. As many octets as before at another time have been written by somebody else.
+        clock. As many octets as before at another time have been written by somebody else, unless
+        an agent has begun to write and not come to the size yet.
         """
         status = self._spool.fstat()
-        size, moment = status.st_size, status.st_mtime_ns
-        if size == self._size and moment == self._time and status.st_nlink:
-            return
-        if size <= self._size or not status.st_nlink:
+        if self._is_rewritten(status):
+            between = status_between_writes(self._place, self._spool, self.notes)
+            if between is None:
+                return
+            status = between
+        if self._is_rewritten(status) or status.st_size < self._size or not status.st_nlink:
             raise changed(self._spool.path)
-        self._size, self._time = size, moment
+        self._size, self._time = status.st_size, status.st_mtime_ns
+
+    def _is_rewritten(self, status: os.stat_result) -> bool:
+        return status.st_size == self._size and status.st_mtime_ns != self._time
 
     def _distrust_index(self) -> None:
         """See to it that the next login reads the whole spool, and keeps the unique-ids."""

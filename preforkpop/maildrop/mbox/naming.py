@@ -8,6 +8,9 @@ Pure; run by a worker as the mailbox's user. In this order:
    second message with the same one gets an id of its own.
 3. One made from its digest and how many messages with that digest came before it.
 
+No message gets an id that another one has. An id that was made from a digest is given again only to
+a copy of the message that had it: one that is put back from a backup has the id it had.
+
 A spool that was never updated thus gives the same ids when everything recorded is lost. Where the
 ids could not be found out again (the first of two equal messages was removed, the second keeps its
 id) ``durable`` is set.

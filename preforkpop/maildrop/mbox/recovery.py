@@ -12,10 +12,11 @@ import time
 
 from preforkpop.maildrop.base import Place
 from preforkpop.maildrop.mbox import mark
+from preforkpop.maildrop.mbox.held import held
 from preforkpop.maildrop.mbox.index import Index
 from preforkpop.maildrop.mbox.journal import Journal
 from preforkpop.maildrop.mbox.plan import DamagedJournal, Plan, before_of, foot_of
-from preforkpop.maildrop.mbox.spool import Spool, held, unrepaired
+from preforkpop.maildrop.mbox.spool import Spool, unrepaired
 from preforkpop.maildrop.mbox.update import Update
 
 

@@ -1,4 +1,4 @@
-"""The spool file: opened with every check, read with every error named, held under its locks.
+"""The spool file: opened with every check, read with every error named.
 
 Run by a worker as the mailbox's user. Whoever owns the spool directory can put anything at the
 spool's name, so it is opened first, never through a link, and judged by what was opened.
@@ -6,21 +6,16 @@ spool's name, so it is opened first, never through a link, and judged by what wa
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
 from typing import Final
 
 from preforkpop.maildrop.base import MaildropError, Place
-from preforkpop.maildrop.locks.spool import SpoolLock
-from preforkpop.maildrop.mbox import mark
 
 _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NOT_WRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_A_FILE: Final = (errno.EISDIR, errno.ENXIO, errno.ENODEV)
-_REPLACED_OFTEN: Final = 5
 
 UNAVAILABLE: Final = "The maildrop is not available"
 _REASONS: Final = {
@@ -28,7 +23,8 @@ _REASONS: Final = {
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "the file may not be so large",
     errno.EACCES: "the maildrop may not be changed",
-    errno.EBADF: "the maildrop may not be changed",
+    errno.EPERM: "the maildrop may not be changed",
+    errno.EROFS: "the maildrop may not be changed",
 }
 
 
@@ -164,7 +160,8 @@ def unwritable(path: str, error: Exception, outcome: str) -> MaildropError:
     number = error.errno if isinstance(error, OSError) else None
     said = error.strerror if isinstance(error, OSError) else str(error)
     reason = _REASONS.get(number or 0, "the maildrop cannot be changed")
-    return MaildropError("SYS/TEMP", reason, f"{path}: {said}; {outcome}")
+    code = "SYS/PERM" if number in _NOT_WRITABLE else "SYS/TEMP"
+    return MaildropError(code, reason, f"{path}: {said}; {outcome}")
 
 
 def changed(path: str) -> MaildropError:
@@ -172,85 +169,3 @@ def changed(path: str) -> MaildropError:
     text = "The maildrop was changed by another program, log in again"
     detail = f"{path} was changed by another program during the session; the next login reads it"
     return MaildropError("SYS/TEMP", text, f"{detail} anew")
-
-
-@contextlib.contextmanager
-def held(place: Place, spool: Spool, notes: list[str]) -> Iterator[SpoolLock]:
-    """Hold the spool's locks; what is at its name is what is open then.
-
-    While they are held a mark lies in the state directory: whoever finds it later knows that a
-    session died here and may have left a lock behind.
-    """
-    mark.make(place.state, notes)
-    released = True
-    try:
-        lock = _locked(place, spool, notes)
-        try:
-            yield lock
-        finally:
-            released = _release(lock, notes)
-    finally:
-        if released:
-            mark.remove(place.state)
-
-
-def _locked(place: Place, spool: Spool, notes: list[str]) -> SpoolLock:
-    """The locks on what is at the spool's name, also when there is nothing."""
-    for _ in range(_REPLACED_OFTEN):
-        lock = SpoolLock(
-            place.path,
-            _methods(place.locks, spool),
-            place.lock_timeout,
-            check_every=place.mail_lock_check,
-        )
-        try:
-            lock.acquire(spool.descriptor)
-        except BaseException:
-            notes.extend(lock.notes)
-            raise
-        try:
-            if spool.is_in_place():
-                return lock
-            spool.open()
-        except BaseException:
-            _release(lock, notes)
-            raise
-        _release(lock, notes)
-    text = f"{UNAVAILABLE}, try again later"
-    raise MaildropError("SYS/TEMP", text, f"{spool.path}: another program replaces it all the time")
-
-
-def _release(lock: SpoolLock, notes: list[str]) -> bool:
-    """Give the locks back; what was done under them is done, whether that works or not."""
-    try:
-        lock.release()
-    except OSError as error:
-        notes.append(f"the lock of the spool cannot be removed now: {error}")
-        return False
-    finally:
-        notes.extend(lock.notes)
-    return True
-
-
-def _methods(configured: tuple[str, ...], spool: Spool) -> tuple[str, ...]:
-    """The locks that can be had: fcntl(2) has no exclusive one for a file open for reading."""
-    if spool.descriptor < 0:
-        return tuple(method for method in configured if method == "dotlock")
-    if not spool.writable:
-        return tuple(method for method in configured if method != "fcntl")
-    return configured
-
-
-def beat_of(place: Place, lock: SpoolLock) -> Callable[[], None]:
-    """A function to be called for each message and each block: keeps the lock, shows progress."""
-    beats = 0
-
-    def beat() -> None:
-        nonlocal beats
-        lock.tick()
-        beats += 1
-        if beats >= place.mail_lock_check:
-            beats = 0
-            place.progress()
-
-    return beat

@@ -165,8 +165,8 @@ class Builder:
     """Makes a table message by message."""
 
     def __init__(self) -> None:
-        self._scan: list[bytes] = []
-        self._unique_ids: list[bytes] = []
+        self._scan = bytearray()
+        self._unique_ids = bytearray()
         self._rows = bytearray()
         self._count = 0
         self._octets = 0
@@ -174,8 +174,8 @@ class Builder:
     def take_over(self, table: Table) -> None:
         """Begin with the messages of a table."""
         scan, unique_ids, rows = table.parts()
-        self._scan.append(scan)
-        self._unique_ids.append(unique_ids)
+        self._scan += scan
+        self._unique_ids += unique_ids
         self._rows += rows
         self._count = table.count
         self._octets = table.octets
@@ -207,14 +207,13 @@ class Builder:
 
     def table(self, end: int, *, durable: bool) -> Table:
         """Give the table."""
-        scan, unique_ids = b"".join(self._scan), b"".join(self._unique_ids)
         return Table(
-            b"".join((scan, unique_ids, self._rows)),
+            b"".join((self._scan, self._unique_ids, self._rows)),
             0,
             count=self._count,
             octets=self._octets,
-            scan_size=len(scan),
-            unique_id_size=len(unique_ids),
+            scan_size=len(self._scan),
+            unique_id_size=len(self._unique_ids),
             end=end,
             durable=durable,
         )
@@ -222,5 +221,5 @@ class Builder:
     def _line(self, octets: int, unique_id: bytes) -> None:
         self._count += 1
         self._octets += octets
-        self._scan.append(b"%d %d\r\n" % (self._count, octets))
-        self._unique_ids.append(b"%d %b\r\n" % (self._count, unique_id))
+        self._scan += b"%d %d\r\n" % (self._count, octets)
+        self._unique_ids += b"%d %b\r\n" % (self._count, unique_id)

@@ -77,15 +77,15 @@ from typing import Final
 from preforkpop.maildrop.base import Place
 from preforkpop.maildrop.locks.spool import SpoolLock
 from preforkpop.maildrop.mbox import index, mark
+from preforkpop.maildrop.mbox.held import beat_of, held
 from preforkpop.maildrop.mbox.index import Index
-from preforkpop.maildrop.mbox.journal import PIECE, Journal, write
+from preforkpop.maildrop.mbox.journal import PIECE, WINDOW, Journal, write
 from preforkpop.maildrop.mbox.plan import TOKEN, DamagedJournal, Plan, Range, before_of, foot_of
 from preforkpop.maildrop.mbox.settle import kept_ranges, settle
-from preforkpop.maildrop.mbox.spool import Spool, beat_of, changed, held, unwritable
+from preforkpop.maildrop.mbox.spool import Spool, changed, unwritable
 from preforkpop.maildrop.mbox.table import Table
 
-NOTHING_REMOVED: Final = "nothing was removed"
-COMPLETED_LATER: Final = "the next login completes the update"
+_COMPLETED_LATER: Final = "the next login completes the update"
 
 
 def remove_messages(
@@ -113,9 +113,11 @@ def remove_messages(
 def _outcome(place: Place) -> str:
     """What becomes of an update that failed: that is decided by there being a journal."""
     try:
-        return COMPLETED_LATER if mark.is_journal(place.state) else NOTHING_REMOVED
+        if mark.is_journal(place.state):
+            return _COMPLETED_LATER
     except OSError:
-        return COMPLETED_LATER
+        return _COMPLETED_LATER
+    return f"nothing was removed (the journal needs up to {2 * WINDOW >> 20} MiB in {place.state})"
 
 
 class Update:

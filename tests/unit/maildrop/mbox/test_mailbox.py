@@ -317,6 +317,19 @@ class TestReading:
             maildrop.update(frozenset())
         assert box.contents() == [*STORED, message(7), message(8)]
 
+    def test_an_agent_that_has_begun_to_write_does_not_disturb(self, box: Box) -> None:
+        """A write changes the time first and the size later; the agent holds the lock then."""
+        lock = Path(f"{box.path}.lock")
+        with box.session() as maildrop:
+            lock.write_bytes(b"1\n")
+            os.utime(box.path, (LONG_AGO, LONG_AGO + 1))
+            assert retrieve_all(maildrop) == STORED
+            box.deliver(message(7))
+            assert retrieve_all(maildrop) == STORED
+            lock.unlink()
+            assert retrieve_all(maildrop) == STORED
+            assert box.left_over() == []
+
     @pytest.mark.parametrize(
         "octets",
         [
