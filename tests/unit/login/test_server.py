@@ -204,6 +204,8 @@ class TestCrowd:
             begun = login.connect(IMPLICIT)
             assert silent.rest() == b""
             begun.send(b"\x16\x03\x01\x02\x00\x01")
+            while not any(one.tls for one in list(login.server._connections.by_number.values())):
+                pass
             login.connect().line()
             assert begun.rest() == b""
 
