@@ -220,9 +220,17 @@ class LoginProcess:
 
     # its end
 
-    def waiting(self) -> int:
-        """Clients before login."""
-        return self.board.clients(0, 1)
+    def waiting(self, count: int) -> bool:
+        """Whether so many clients come to be before login."""
+        return self.until(lambda: self.board.clients(0, 1) == count)
+
+    def until(self, condition: Callable[[], object]) -> bool:
+        """Whether something comes to be so, in the other thread."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > end:
+                return False
+        return True
 
     def log(self) -> list[str]:
         """The lines that it has logged so far."""

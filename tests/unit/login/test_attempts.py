@@ -62,7 +62,7 @@ class TestClearText:
 
     def test_login_holds_nothing_of_the_session_any_more(self, login: LoginProcess) -> None:
         talk, session = logged_in(login)
-        assert login.waiting() == 0
+        assert login.waiting(0)
         assert talk.lease_held()
         session.close()
         assert talk.lease_ends()
@@ -99,7 +99,7 @@ class TestClearText:
         talk.sock.close()
         login.refuse(session)
         assert talk.lease_ends()
-        assert login.waiting() == 0
+        assert login.waiting(0)
 
     def test_the_apop_stamp_stays_that_of_the_greeting(self, login: LoginProcess) -> None:
         talk = login.connect()
@@ -120,10 +120,10 @@ class TestTls:
 
     def test_a_refused_client_may_try_again(self, login: LoginProcess) -> None:
         talk, session = logged_in(login, tls=True)
-        assert login.waiting() == 0
+        assert login.waiting(0)
         login.refuse(session)
         assert talk.line() == WRONG
-        assert login.waiting() == 1
+        assert login.waiting(1)
         talk.send(b"USER barney\r\nPASS rubble\r\n")
         talk.line()
         attempt = login.session().attempt

@@ -165,7 +165,7 @@ class TestCrowd:
             new = login.connect(peer="192.0.2.3")
             assert new.line().startswith(b"+OK")
             assert many[0].rest() == CROWDED
-            assert login.waiting() == 4
+            assert login.waiting(4)
             for talk in (lone, *many[1:], new):
                 assert talk.says(b"USER fred").startswith(b"+OK")
 
@@ -204,8 +204,8 @@ class TestCrowd:
             begun = login.connect(IMPLICIT)
             assert silent.rest() == b""
             begun.send(b"\x16\x03\x01\x02\x00\x01")
-            while not any(one.tls for one in list(login.server._connections.by_number.values())):
-                pass
+            clients = login.server._connections.by_number
+            assert login.until(lambda: any(one.tls for one in list(clients.values())))
             login.connect().line()
             assert begun.rest() == b""
 
@@ -220,8 +220,7 @@ class TestCrowd:
             talk.send(b"USER fred\r\nPASS secret\r\n")
             talk.line()
             login.refuse(login.session())
-            while not login.waiting():
-                pass
+            assert login.waiting(1)
             login.connect().line()
             assert talk.rest() == CROWDED
 
@@ -289,8 +288,7 @@ class TestRetirement:
             talk = login.connect()
             talk.line()
             login.parent_dies()
-            while login.board.state(0) != RETIRING:
-                pass
+            assert login.until(lambda: login.board.state(0) == RETIRING)
             assert talk.says(b"QUIT").startswith(b"+OK")
             assert login.join()
 
@@ -299,8 +297,7 @@ class TestRetirement:
             talk = login.connect()
             talk.line()
             login.closes_listener()
-            while login.board.state(0) != RETIRING:
-                pass
+            assert login.until(lambda: login.board.state(0) == RETIRING)
             login.stop()
             assert talk.rest() == STOPPING
             assert login.join()
@@ -313,8 +310,7 @@ class TestRetirement:
             talk.send(b"PASS wrong\r\n")
             session = login.session()
             login.closes_listener()
-            while login.board.state(0) != RETIRING:
-                pass
+            assert login.until(lambda: login.board.state(0) == RETIRING)
             login.refuse(session)
             assert talk.line() == b"-ERR [AUTH] Wrong\r\n"
             assert talk.says(b"USER fred") == b"+OK Password required.\r\n"
