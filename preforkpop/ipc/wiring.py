@@ -27,10 +27,11 @@ class Pipe:
         send.shutdown(socket.SHUT_RD)
         return cls(send, receive)
 
-    def close(self) -> None:
-        """Close both ends."""
-        self.send.close()
-        self.receive.close()
+    def close(self, *kept: socket.socket) -> None:
+        """Close both ends, or what is not kept of them."""
+        for end in (self.send, self.receive):
+            if end not in kept:
+                end.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,14 @@ class Wiring:
     verdicts: tuple[Pipe, ...]  # auth -> login, one for each login process
 
     @classmethod
-    def make(cls, logins: int) -> Wiring:
-        """Pairs for so many login processes."""
-        return cls(Pipe.make(), Pipe.make(), Pipe.make(), tuple(Pipe.make() for _ in range(logins)))
+    def make(cls, logins: int, admitted: Pipe | None = None) -> Wiring:
+        """Pairs for so many login processes; ``admitted`` when there is a way to them already."""
+        verdicts = tuple(Pipe.make() for _ in range(logins))
+        return cls(admitted or Pipe.make(), Pipe.make(), Pipe.make(), verdicts)
 
-    def close(self) -> None:
-        """Close all ends in this process: what the others then see is the end of their input."""
+    def close(self, *kept: socket.socket) -> None:
+        """Close all ends in this process, or all but these: the others see the end of their input
+        when no other process has an end that speaks to them.
+        """
         for pipe in (self.admitted, self.attempts, self.grants, *self.verdicts):
-            pipe.close()
+            pipe.close(*kept)

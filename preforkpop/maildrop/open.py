@@ -40,15 +40,17 @@ def repair_maildrop(place: Place) -> list[str]:
     """Put right what a session left that died; a line for each thing that was done.
 
     Raises MaildropError when that fails, or IN-USE when a session has the maildrop: then it was
-    repaired already. A Maildir has nothing that a session could leave half done.
+    repaired already. A Maildir has nothing that a session could leave half done. When there is
+    nothing to do nothing is locked, as the user may be about to log in again.
     """
+    if not repair_plan(place):
+        return []
+    from preforkpop.maildrop.mbox.recovery import recover
+
     session = SessionLock.take(place.state, place.peer, time.time(), place.path)
     notes: list[str] = []
     try:
-        if place.format == "mbox":
-            from preforkpop.maildrop.mbox.recovery import recover
-
-            recover(place, notes)
+        recover(place, notes)
     finally:
         session.release()
     return notes

@@ -3,8 +3,12 @@
 Run by the master (root when started as root). A reload makes a new generation beside the old one
 and points the listener to it. The old one is then closed: the master gives up its ends of the
 pairs, so each stage sees the end of its input when the stage before it has finished, and ends too,
-when its sessions are done. A generation whose login parent died is replaced in the same way, as its
-login processes finish on their own.
+when its sessions are done. Until its last auth process has ended it gets new workers as it needs
+them: those of system users serve one session each, and more clients than there are spare workers
+may still be about to log in.
+
+A generation whose login parent died is replaced in the same way, as its login processes finish on
+their own; its successor takes over the queue of clients that they leave.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from preforkpop.config.settings import Settings
 from preforkpop.ipc import channel
 from preforkpop.ipc.messages import RETIRE
 from preforkpop.ipc.scoreboard import Entry, Scoreboard
-from preforkpop.ipc.wiring import Wiring
+from preforkpop.ipc.wiring import Pipe, Wiring
 from preforkpop.master import births
 from preforkpop.master.children import Child, Children
 from preforkpop.master.pools import FixedPool, Kind, WorkerPool
@@ -45,14 +49,16 @@ class Generation:
         children: Children,
         on_login_death: Callable[[Generation, int], None],
         on_worker_death: Callable[[Entry], None],
+        admitted: Pipe | None = None,
     ) -> None:
+        """``admitted``: the queue of clients, when it is taken over."""
         self.settings = settings
         self.common = common
         logins = settings.login.processes or os.cpu_count() or 1
         auths = settings.authentication.processes
         workers = settings.pool.maximum_workers + ROOM
         self.board = Scoreboard(logins + auths + workers)
-        self.wiring = Wiring.make(logins)
+        self.wiring = Wiring.make(logins, admitted)
         self.logins = range(logins)
         self.closed = False
         self._children = children
@@ -114,17 +120,27 @@ class Generation:
 
     def refill(self, now: float) -> float:
         """Fork what is missing; seconds until the next try, 0 when nothing waits."""
+        if self.closed and not self.auth.kind.living:
+            self.end_births()
         delays = (self.auth.refill(now), self.workers.refill(now))
         return min((delay for delay in delays if delay), default=0.0)
 
-    def close(self) -> None:
-        """Let the generation finish: no births, and the end of input for each stage in turn."""
+    def close(self, heir: Generation | None = None) -> None:
+        """Let the generation finish: each stage in turn sees the end of its input."""
         if self.closed:
             return
         self.closed = True
         self.auth.kind.closed = True
+        wiring = self.wiring
+        kept = [wiring.grants.receive]
+        if heir is not None and heir.wiring.admitted is wiring.admitted:
+            kept += [wiring.admitted.send, wiring.admitted.receive]
+        wiring.close(*kept)
+
+    def end_births(self) -> None:
+        """Fork no worker any more."""
         self.workers.kind.closed = True
-        self.wiring.close()
+        self.wiring.grants.receive.close()
 
     def finished(self) -> bool:
         """Whether the last process has ended."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from preforkpop.config.settings import Settings
 from preforkpop.ipc.scoreboard import BUSY, WAITING, Entry
+from preforkpop.ipc.wiring import Pipe
 from preforkpop.maildrop.open import prepare as prepare_store
 from preforkpop.master import births, directories, report
 from preforkpop.master.children import Children
@@ -207,7 +208,7 @@ class Master:
 
     # ------------------------------------------------------------------ generations
 
-    def _renew(self, now: float) -> None:
+    def _renew(self, now: float, admitted: Pipe | None = None) -> None:
         """Start a generation, send clients to it, and let the one before it finish."""
         new = Generation(
             self.settings,
@@ -216,12 +217,13 @@ class Master:
             self._children,
             self._login_died,
             self._worker_died,
+            admitted,
         )
         new.start(now)
         self._generations.append(new)
         self._front.instruct(self.settings, new.wiring.admitted.send)
         if len(self._generations) > 1:
-            self._generations[-2].close()
+            self._generations[-2].close(new)
 
     def _login_died(self, generation: Generation, status: int) -> None:
         """The login parent has gone: its login processes finish, a new generation takes over."""
@@ -242,7 +244,7 @@ class Master:
         if self._login_due > now:
             return self._login_due - now
         self._login_due = 0.0
-        self._renew(now)
+        self._renew(now, self._generations[-1].wiring.admitted)
         return 0.0
 
     def _worker_died(self, entry: Entry) -> None:
@@ -265,6 +267,7 @@ class Master:
             self._front.close()
             for one in self._generations:
                 one.close()
+                one.end_births()
         self._shutdown.begin(time.monotonic(), grace)
 
     def _reload(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from tests.support.certificates import client_context
@@ -36,7 +38,17 @@ class Client:
         self._buffer = b""
         self.greeting = b""
         if tls == "implicit":
-            self.start_tls()
+            with self._closed_on_failure():
+                self.start_tls()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        """Who cannot get a client cannot close it."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Client:
         return self
@@ -94,8 +106,9 @@ class Client:
 
     def greet(self) -> Client:
         """Take the greeting."""
-        self.greeting = self.line()
-        assert self.greeting.startswith(b"+OK"), self.greeting
+        with self._closed_on_failure():
+            self.greeting = self.line()
+            assert self.greeting.startswith(b"+OK"), self.greeting
         return self
 
     def says(self, command: str) -> bytes:
@@ -123,13 +136,15 @@ class Client:
 
     def stls(self) -> None:
         """STLS."""
-        self.ok("STLS")
-        self.start_tls()
+        with self._closed_on_failure():
+            self.ok("STLS")
+            self.start_tls()
 
     def log_in(self, user: str, password: str = "secret") -> bytes:
         """USER and PASS; the answer to PASS, which has to be +OK."""
-        self.ok(f"USER {user}")
-        return self.ok(f"PASS {password}")
+        with self._closed_on_failure():
+            self.ok(f"USER {user}")
+            return self.ok(f"PASS {password}")
 
     def retrieve(self, number: int) -> bytes:
         """A message as it was sent, lines ending CRLF."""

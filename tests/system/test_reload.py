@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import ssl
@@ -14,7 +15,7 @@ from tests.support.client import Client
 from tests.support.fixtures import Servers
 from tests.support.mailboxes import numbered
 from tests.support.server import Server
-from tests.support.site import free_ports
+from tests.support.site import Deployment, free_ports
 from tests.support.waiting import wait_until
 
 
@@ -40,7 +41,7 @@ def _serial(client: Client) -> int:
 
 def test_a_new_configuration_is_for_new_clients_and_old_sessions_go_on(server: Server) -> None:
     site = server.site
-    with server.session() as old, server.client() as waiting:
+    with server.session(tls="implicit") as old, server.client() as waiting:
         old.ok("DELE 1")
         site.configure({"login": {"processes": 1, "greeting": "a new greeting"}})
         _reload(server)
@@ -63,6 +64,20 @@ def test_a_client_that_came_before_a_reload_can_log_in_after_it(server: Server) 
         clear.quit()
         assert encrypted.log_in("fred").startswith(b"+OK")
         encrypted.quit()
+
+
+@pytest.mark.root
+def test_more_clients_than_spare_workers_can_log_in_after_a_reload(servers: Servers) -> None:
+    """A worker of a system user serves one session: the old processes need new ones."""
+    users = [f"user{number}" for number in range(10)]
+    server = servers.start(deployment=Deployment.SYSTEM, users=users)
+    with contextlib.ExitStack() as stack:
+        clients = {name: stack.enter_context(server.client()) for name in users}
+        _reload(server)
+        for name, client in clients.items():
+            client.log_in(name)
+        for client in clients.values():
+            client.quit()
 
 
 @pytest.mark.parametrize("tls", ["off", "implicit"])

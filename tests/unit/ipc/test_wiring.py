@@ -30,3 +30,14 @@ def test_each_login_process_has_verdicts_of_its_own() -> None:
     assert len(wiring.verdicts) == 3
     wiring.close()
     assert wiring.admitted.send.fileno() == -1
+
+
+def test_a_queue_can_outlive_its_generation() -> None:
+    old = Wiring.make(1)
+    new = Wiring.make(1, old.admitted)
+    old.admitted.send.send(b"a client")
+    old.close(old.admitted.send, old.admitted.receive)
+    assert new.admitted.receive.recv(64) == b"a client"
+    assert old.grants.receive.fileno() == -1
+    new.close()
+    assert old.admitted.receive.fileno() == -1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from preforkpop.maildrop.base import MaildropError, Place
-from preforkpop.maildrop.open import open_maildrop, prepare
+from preforkpop.maildrop.open import open_maildrop, prepare, repair_maildrop
 
 MESSAGE = b"Subject: x\n\nbody\n"
 
@@ -56,6 +56,12 @@ def test_a_second_session_is_turned_away_until_the_first_has_closed(place: Place
     assert "192.0.2.7" in caught.value.text
     maildrop.close()
     open_maildrop(place).close()
+
+
+def test_a_repair_with_nothing_to_do_is_in_nobodys_way(place: Place) -> None:
+    maildrop = open_maildrop(place)
+    assert repair_maildrop(place) == []
+    maildrop.close()
 
 
 def test_a_failure_gives_the_lock_back(place: Place) -> None:
