@@ -104,7 +104,8 @@ def _followed(known: Table, last: Scanned | None, more: list[Scanned], end: int)
     namer = Namer()
     if more:
         namer.recall(known, present=True)
-    return known.followed_by(last, namer.name(more), end, durable=namer.durable)
+    named = list(namer.name(more))
+    return known.followed_by(last, named, end, durable=namer.durable)
 
 
 def verified(read: Read, table: Table, number: int, begins: bytes | None = None) -> bool:

@@ -112,7 +112,7 @@ class Table:
 
     def rows(self) -> Iterator[Row]:
         """The rows of all messages in order."""
-        return map(Row._make, _ROW.iter_unpack(self._row_octets(self.count)))
+        return map(Row._make, _ROW.iter_unpack(self._row_octets()))
 
     def region_end(self, number: int) -> int:
         """Where the next message begins, or the file ends."""
@@ -120,7 +120,7 @@ class Table:
 
     def parts(self) -> tuple[bytes, bytes, bytes]:
         """The octets of the table; joined they are what ``raw`` was."""
-        return self.scan_listings(), self.unique_id_listings(), bytes(self._row_octets(self.count))
+        return self.scan_listings(), self.unique_id_listings(), bytes(self._row_octets())
 
     def sizes(self) -> tuple[int, int]:
         """Octets of the scan listings and of the unique-id listings."""
@@ -157,8 +157,8 @@ class Table:
                 builder.keep(row._replace(offset=row.offset - moved), unique_ids[number - 1])
         return builder.table(self.end - moved, durable=self.durable or not cut.isdisjoint(kept))
 
-    def _row_octets(self, count: int) -> memoryview:
-        return memoryview(self._raw)[self._rows : self._rows + ROW * count]
+    def _row_octets(self) -> memoryview:
+        return memoryview(self._raw)[self._rows : self._rows + ROW * self.count]
 
 
 class Builder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preforkpop.maildrop import uidl
@@ -32,7 +32,8 @@ def grown(known: Table, *messages: Scanned) -> Table:
     """What is made of messages that were added."""
     namer = Namer()
     namer.recall(known, present=True)
-    return known.followed_by(None, namer.name(messages), 1000, durable=namer.durable)
+    named = list(namer.name(messages))
+    return known.followed_by(None, named, 1000, durable=namer.durable)
 
 
 def cut(known: Table, *numbers: int) -> Table:
@@ -92,6 +93,14 @@ def test_a_message_that_lost_its_claim_to_another_keeps_the_id_it_got() -> None:
     assert table(scanned(B, b"old"), known=after).unique_ids() == after.unique_ids()
 
 
+def test_so_does_one_that_was_added_later() -> None:
+    first = grown(table(scanned(A, b"old")), scanned(B, b"old"))
+    assert first.durable
+    after = cut(first, 1)
+    assert after.durable
+    assert after.unique_ids() == [uidl.from_digest(B, 0)]
+
+
 def test_recorded_ids_survive_a_change_of_order_and_of_claims() -> None:
     first = table(scanned(A), scanned(B, b"old"), scanned(C))
     moved = table(scanned(C, b"new"), scanned(A), scanned(B), known=first)
@@ -120,6 +129,7 @@ events = st.lists(
 )
 
 
+@settings(max_examples=1000)
 @given(events)
 def test_ids_are_distinct_and_stay_whatever_happens(
     what: list[tuple[str, bytes | int, bytes | None]],
