@@ -8,7 +8,8 @@ own. OpenSSL's "want read" is therefore the only thing that can stop it, and it 
 handshake, a session ticket, a key update or an alert needs no code of its own here.
 
 Measured beside a connection on the socket itself, which spares two copies and costs a write for
-each record: no slower for 64 kB or more at once, and one read instead of two for each record of a client.
+each record: no slower for 64 kB or more at once, and one read instead of two for each record of a
+client.
 """
 
 from __future__ import annotations

@@ -99,15 +99,18 @@ class Front:
         one.close()
 
     def instruct(self, admission: Admission, *, again: bool = False) -> socket.socket:
-        """New orders, with the same sockets or new ones; the queue that is used from then on."""
+        """Put new orders in force, with the same sockets or new ones; the queue that is used now."""
         login, queue = pair()
         if not again:
             for sock in self.sockets:
                 sock.close()
             self.sockets = [listening(), listening()]
         descriptors = [login.fileno(), *(sock.fileno() for sock in self.sockets)]
+        before = self.listener._login
         channel.send(self.orders, Orders(admission, (0, 1)).pack(), descriptors)
         login.close()
+        while self.listener._login is before:
+            pass
         self._queues.append(queue)
         return queue
 
