@@ -99,7 +99,7 @@ class Front:
         one.close()
 
     def instruct(self, admission: Admission, *, again: bool = False) -> socket.socket:
-        """Put new orders in force, with the same sockets or new ones; the queue that is used now."""
+        """Put orders in force, with the same sockets or new ones; the queue that is used now."""
         login, queue = pair()
         if not again:
             for sock in self.sockets:
