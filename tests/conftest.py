@@ -1,5 +1,5 @@
-"""The plugin of all tests."""
+"""The plugins of all tests: ``pytester`` is for the tests of the other one."""
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.support.skips"]
+pytest_plugins = ["tests.support.skips", "pytester"]
