@@ -126,8 +126,17 @@ class Server:
     def start(self) -> None:
         time.sleep(max(0, self._written + QUIET_SECONDS - time.monotonic()))
         counting = meter(self.path.name)
+        try:
+            self._running = Running(self._execute(counting), counting)
+        except OSError as error:
+            counting.close()
+            raise ServerError(f"{self.name} did not start: {error}") from error
+        for port in (self.port, self.tls_port) if self.has_tls else (self.port,):
+            self._wait_for(port)
+
+    def _execute(self, counting: Meter) -> subprocess.Popen[bytes]:
         with (self.path / "output").open("ab") as output:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -136,9 +145,6 @@ class Server:
                 start_new_session=True,
                 preexec_fn=counting.adopt,  # noqa: PLW1509 - there are no threads here
             )
-        self._running = Running(process, counting)
-        for port in (self.port, self.tls_port) if self.has_tls else (self.port,):
-            self._wait_for(port)
 
     @property
     def running(self) -> Running:
