@@ -84,6 +84,13 @@ class Process:
                 continue
         return found
 
+    def maps(self) -> str:
+        """What is mapped into its memory; "" when it has ended."""
+        try:
+            return (self.directory / "maps").read_text()
+        except OSError:
+            return ""
+
     def resident(self) -> int:
         """Octets of its memory that are its own, shared ones divided among those who share."""
         text = (self.directory / "smaps_rollup").read_text()

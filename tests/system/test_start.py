@@ -110,7 +110,10 @@ def test_when_the_master_is_killed_the_rest_ends_and_a_new_one_can_start(
 ) -> None:
     server = servers.start(users=["idle", "finishing"])
     servers.forget(server)
-    with server.session("idle") as idle, server.session("finishing") as finishing:
+    with (
+        server.session("idle", tls="implicit") as idle,
+        server.session("finishing", tls="stls") as finishing,
+    ):
         os.kill(server.pid, signal.SIGKILL)
         server.process.wait()
         finishing.ok("NOOP")
@@ -126,7 +129,7 @@ def test_when_the_master_is_killed_the_rest_ends_and_a_new_one_can_start(
 def test_a_new_master_can_start_while_sessions_of_a_killed_one_go_on(servers: Servers) -> None:
     server = servers.start(users=["old", "new"])
     servers.forget(server)
-    with server.session("old") as old:
+    with server.session("old", tls="implicit") as old:
         os.kill(server.pid, signal.SIGKILL)
         server.process.wait()
         again = servers.start(server.site)

@@ -66,7 +66,7 @@ def test_sigterm_ends_sessions_when_their_time_is_over(servers: Servers) -> None
         assert second.closed()
     server.ended()
     assert len(server.site.stored()) == 3
-    assert server.log.find("ended: the server is stopping")
+    assert server.log.find("session of fred from .* ended: the worker was told to end")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
