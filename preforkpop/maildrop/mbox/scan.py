@@ -65,6 +65,31 @@ class _Message(NamedTuple):
         return Scanned(self.offset, separator, length, octets, digest, claim)
 
 
+class _LineFeeds:
+    """Counts LFs in the way that is quicker for lines as long as those before.
+
+    ``bytes.replace`` goes from LF to LF by memchr and makes a copy, ``bytes.count`` looks at each
+    octet: for base64 the first takes half the time, for lines of ten octets four times as much.
+    """
+
+    __slots__ = ("_long",)
+
+    _SHORT: Final = 40  # octets of a line where both take the same time
+
+    def __init__(self) -> None:
+        self._long = True
+
+    def count(self, block: bytes, start: int, end: int) -> int:
+        """How many LFs there are from ``start`` to ``end``."""
+        if self._long:
+            octets = block[start:end]
+            found = len(octets.replace(b"\n", b"\r\n")) - len(octets)
+        else:
+            found = block.count(b"\n", start, end)
+        self._long = found * self._SHORT <= end - start
+        return found
+
+
 def identify(lines: bytes, octets: int, *, complete: bool) -> tuple[bytes, bytes | None]:
     """Digest and claim of a message: its From_ line and header, and the octets of all of it.
 
@@ -86,6 +111,7 @@ def scan(read: Read, start: int, end: int, block_size: int = BLOCK) -> Iterator[
     position = start  # where the next block begins
     message = _first(read, start, end)
     counted, line_feeds = message.content, 0
+    count = _LineFeeds().count
     while True:
         block = _exactly(read, position, min(block_size, end - position))
         last = position + len(block) == end
@@ -103,17 +129,17 @@ def scan(read: Read, start: int, end: int, block_size: int = BLOCK) -> Iterator[
             if not is_separator(block[at:line_end]):
                 continue
             content_end = at - 1  # behind the LF of the line in front of the blank one
-            line_feeds += block.count(b"\n", counted - position, content_end)
+            line_feeds += count(block, counted - position, content_end)
             yield message.ended(position + content_end, line_feeds, complete=True)
             message = _begun(read, block, position, at, line_end, end)
             counted, line_feeds = message.content, 0
         if last:
             break
         if next_position > counted:
-            line_feeds += block.count(b"\n", counted - position, next_position - position)
+            line_feeds += count(block, counted - position, next_position - position)
             counted = next_position
         position = next_position
-    line_feeds += block.count(b"\n", counted - position)
+    line_feeds += count(block, counted - position, len(block))
     if end > message.content and block.endswith(b"\n\n"):
         yield message.ended(end - 1, line_feeds - 1, complete=True)
     else:
