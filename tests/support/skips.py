@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from typing import Final
 
 import pytest
@@ -71,8 +72,9 @@ class LeftOut:
         terminalreporter.section(fails if self._forbidden else "left out")
         for reason, names in sorted(self._tests.items()):
             terminalreporter.write_line(f"{reason}:")
-            for name in names:
-                terminalreporter.write_line(f"    {name}")
+            for name, count in Counter(name.partition("[")[0] for name in names).items():
+                times = f" ({count} times)" if count > 1 else ""
+                terminalreporter.write_line(f"    {name}{times}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -150,7 +150,7 @@ BAD = [
     pytest.param(
         {"tls": {"certificate": "/nonexistent.pem"}}, "/nonexistent.pem", id="a missing certificate"
     ),
-    pytest.param({"service": {"run_dir": "/elsewhere"}}, "needs a restart", id="a move"),
+    pytest.param({"service": {"run_dir": "/tmp/elsewhere"}}, "needs a restart", id="a move"),
     pytest.param(
         {"logging": {"target": "/nonexistent/log"}}, "/nonexistent/log", id="no place for the log"
     ),
