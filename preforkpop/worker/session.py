@@ -26,6 +26,7 @@ from preforkpop.system.sockets import set_timeouts
 from preforkpop.worker.settings import Maildrop as MaildropSettings
 
 READ = 65536  # octets taken from the client at once
+PIECES = 1024  # sendmsg(2) takes no more (IOV_MAX); so many of them are small
 WRITE = 262144  # octets gathered before they are sent
 LINGER = 2.0  # seconds for a client that is sent away to read why
 LINGER_READS = 16  # so many times READ octets of it are thrown away meanwhile
@@ -240,7 +241,7 @@ class Session:
     def _send(self, gathered: list[bytes]) -> None:
         """Send all of it in one system call, if the client's side has room."""
         size = sum(map(len, gathered))
-        if len(gathered) == 1 or size <= JOINED:
+        if len(gathered) == 1 or size <= JOINED or len(gathered) > PIECES:
             self._stream.sendall(b"".join(gathered))
             return
         sent = self._stream.sendmsg(gathered)

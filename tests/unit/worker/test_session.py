@@ -125,6 +125,17 @@ def test_what_was_pipelined_behind_the_login_is_answered_in_the_same_write(
     run.end()
 
 
+def test_thousands_of_commands_that_come_at_once_are_answered(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    run = Run(monkeypatch, store)
+    run.client.recv(1000)
+    run.client.sendall(b"LIST 1\r\n" * 6000 + b"QUIT\r\n")
+    rest, end = run.end()
+    assert rest.count(b"+OK 1 5\r\n") == 6000
+    assert end is End.QUIT
+
+
 def test_a_client_that_goes_away_removes_nothing(
     monkeypatch: pytest.MonkeyPatch, store: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:
