@@ -65,11 +65,17 @@ class Client:
         """Leave without a word."""
         self.sock.close()
 
-    def start_tls(self, context: ssl.SSLContext | None = None) -> None:
+    def start_tls(
+        self,
+        context: ssl.SSLContext | None = None,
+        *,
+        name: str = "localhost",
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         """Begin TLS; whatever the server said before must have been read."""
         assert not self._buffer, f"the server said more before TLS: {self._buffer!r}"
         context = context or client_context()
-        self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
+        self.sock = context.wrap_socket(self.sock, server_hostname=name, session=session)
 
     def send(self, octets: bytes) -> None:
         """Send octets as they are."""

@@ -141,11 +141,11 @@ class Site:
             os.chown(self.mail, *self._owner(0))
             self.mail.chmod(0o700)
 
-    def give_away(self) -> None:
-        """Who is not root needs a directory to make others in, and to read the key."""
+    def give_away(self, *files: str) -> None:
+        """Who is not root needs a directory to make others in, and to read the keys."""
         if self.starter != (os.geteuid(), os.getegid()):
-            os.chown(self.directory, *self.starter)
-            os.chown(self.certificate, *self.starter)
+            for path in (str(self.directory), self.certificate, *files):
+                os.chown(path, *self.starter)
 
     # ------------------------------------------------------------------ the configuration
 

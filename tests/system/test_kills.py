@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+import math
 import os
 import signal
 import ssl
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,7 +18,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.fixtures import Servers
-from tests.support.mailboxes import numbered
+from tests.support.mailboxes import numbered, token
 from tests.support.processes import Process
 from tests.support.server import Server
 from tests.support.site import USUAL, Deployment
@@ -24,6 +26,7 @@ from tests.support.waiting import wait_until
 
 CLIENTS = 6
 KILLS = 5
+UPDATES = 8
 LIMIT = 40  # connections at once from one address
 NAMES = [f"user{number}" for number in range(CLIENTS)]
 HOLDERS = {"off": "holder-clear", "stls": "holder-stls", "implicit": "holder-tls"}
@@ -263,6 +266,62 @@ def test_a_worker_that_serves(server: Server, holders: dict[str, Client], tls: s
             polling.more(CLIENTS)
     assert polling.lost == Counter()
     _all_is_well(server, holders, set(TRANSPORTS))
+
+
+@pytest.mark.parametrize("deployment", AS_ROOT_TOO, ids=lambda one: one.value)
+def test_a_worker_in_an_update(servers: Servers, deployment: Deployment) -> None:
+    """Whenever it is killed: all of its messages are removed or none, and nothing is left of it."""
+    server = servers.start(deployment=deployment)
+    server.expect("worker process .* ended by signal SIGKILL|died in a session of fred")
+    site = server.site
+    messages = numbered(4000, size=4000)
+    chosen = range(1, len(messages), 2)
+    duration = _update(server, messages, chosen, math.inf)
+    for attempt in range(UPDATES):
+        _update(server, messages, chosen, duration * (attempt + 1) / UPDATES)
+        count = wait_until(partial(_count, server), "the repair is done")
+        left = [token(one) for one in site.stored()]
+        all_of_them = [token(one) for one in messages]
+        rest = all_of_them[1::2]
+        assert left in (all_of_them, rest)
+        assert count == len(left)
+        assert [one.name for one in site.mail.iterdir()] == ["fred"]
+        state = site.directory / "state" / "users" / "fred"
+        assert {one.name for one in state.iterdir()} <= {"index", "session"}
+
+
+def _count(server: Server) -> int:
+    """How many messages a new session finds; 0 while a repair has the maildrop."""
+    with server.client() as client:
+        client.ok("USER fred")
+        answer = client.says("PASS secret")
+        if answer.startswith(b"-ERR [IN-USE]"):
+            return 0
+        assert answer.startswith(b"+OK"), answer
+        count = int(client.ok("STAT").split()[1])
+        client.quit()
+        return count
+
+
+def _update(server: Server, messages: list[bytes], chosen: Iterable[int], patience: float) -> float:
+    """Have a session remove messages, and kill its worker so many seconds after QUIT; how long it
+    took if it could finish."""
+    server.site.clear()
+    server.site.put(messages)
+    with server.session() as client:
+        for number in chosen:
+            client.send(b"DELE %d\r\n" % number)
+        for _number in chosen:
+            client.line()
+        worker = server.process_of("fred")
+        client.send(b"QUIT\r\n")
+        began = time.monotonic()
+        if patience < math.inf:
+            time.sleep(patience)
+            if worker.alive:
+                os.kill(worker.pid, signal.SIGKILL)
+        client.rest()
+        return time.monotonic() - began
 
 
 def test_the_logger(server: Server, holders: dict[str, Client]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,19 @@ def test_a_second_server_is_refused_and_the_first_goes_on(
     assert "running already" in done.stderr
     assert (server.site.run_dir / "preforkpop.pid").read_text() == f"{server.pid}\n"
     assert server.status()["pid"] == server.pid
+
+
+def test_all_addresses_are_ipv4_ones_too(servers: Servers) -> None:
+    site = servers.site()
+    site.configure({"listeners": [{"address": f"[::]:{site.port}", "tls": "off"}]})
+    servers.start(site)
+    with Client(site.port).greet() as client:
+        client.log_in("fred")
+        client.quit()
+    if Path("/proc/net/if_inet6").exists():
+        with socket.create_connection(("::1", site.port)) as sock, Client.of(sock) as client:
+            client.greet().log_in("fred")
+            client.quit()
 
 
 def test_a_pid_file_and_a_control_socket_that_were_left_behind_do_not_matter(
