@@ -81,6 +81,34 @@ def test_no_client_is_dropped_by_workers_that_are_replaced(servers: Servers) -> 
     server.wait_quiet()
 
 
+@pytest.mark.root  # /proc shows nobody else what the server has open
+def test_no_process_gathers_descriptors(servers: Servers) -> None:
+    server = servers.start(
+        settings={"pool": {"start_workers": 1, "maximum_spare": 1, "maximum_workers": 1}}
+    )
+    server.site.put(numbered(3))
+
+    def use() -> dict[int, int]:
+        """Sessions that end in all ways; how many descriptors each process has then."""
+        for _ in range(10):
+            for tls in ("off", "stls", "implicit"):
+                with server.session(tls=tls) as client:
+                    client.retrieve(1)
+                    client.quit()
+                with server.session(tls=tls) as client:
+                    client.send(b"RETR 1\r\n" * 100)
+                with server.client(tls=tls) as client:
+                    client.ok("USER fred")
+                    assert client.says("PASS wrong").startswith(b"-ERR [AUTH]")
+                with server.client(tls=tls) as client:
+                    client.send(b"\0" * 1000)
+        server.wait_quiet()
+        return {one.pid: len(one.links()) for one in server.processes()}
+
+    first = use()
+    wait_until(lambda: use() == first, "no process has more than after the first round")
+
+
 @pytest.mark.root
 def test_a_worker_of_a_system_user_serves_one_session_only(servers: Servers) -> None:
     server = servers.start(deployment=Deployment.SYSTEM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import ssl
@@ -14,6 +15,7 @@ from tests.support.certificates import issue
 from tests.support.client import Client
 from tests.support.fixtures import Servers
 from tests.support.mailboxes import numbered
+from tests.support.processes import Process
 from tests.support.server import Server
 from tests.support.site import Deployment, free_ports
 from tests.support.waiting import wait_until
@@ -78,6 +80,34 @@ def test_more_clients_than_spare_workers_can_log_in_after_a_reload(servers: Serv
             client.log_in(name)
         for client in clients.values():
             client.quit()
+
+
+@pytest.mark.root  # /proc shows nobody else what the server has open
+def test_reloads_leave_nothing_open(server: Server) -> None:
+    def reload_once() -> int:
+        _reload(server)
+        with server.session(tls="implicit") as client:
+            client.quit()
+        wait_until(
+            lambda: server.status()["draining_generations"] == 0, "the old processes have ended"
+        )
+        return len(Process(server.pid).links())
+
+    first = reload_once()
+    assert [reload_once() for _ in range(3)] == [first] * 3
+
+
+def test_a_hang_up_of_the_terminal_is_a_reload_and_ends_nobody(server: Server) -> None:
+    """It reaches all processes, not the master alone."""
+    with server.session() as session, server.client(tls="implicit") as waiting:
+        before = {one.pid for one in server.processes("login")}
+        os.killpg(server.pid, signal.SIGHUP)
+        server.log.wait("reloaded")
+        assert before <= {one.pid for one in server.processes("login")}
+        session.ok("STAT")
+        session.quit()
+        waiting.log_in("fred")
+        waiting.quit()
 
 
 @pytest.mark.parametrize("tls", ["off", "implicit"])
