@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.site import Deployment, Site, as_account
+from tests.support.site import IS_ROOT, Deployment, Site, as_account
 
 SENDER = "sender@example.org"
 
@@ -21,13 +24,6 @@ def procmail(site: Site, octets: bytes, name: str = "fred") -> None:
     """Deliver a message with procmail, which takes the dot-lock and kernel locks."""
     words = ["procmail", "-f", SENDER, "-p", *_procmail_settings(site, name), _rules(site)]
     _run(site, name, words, octets)
-
-
-def start_procmail(site: Site, file: Path, name: str = "fred") -> subprocess.Popen[bytes]:
-    """Begin to deliver the message of a file; the process."""
-    words = ["procmail", "-f", SENDER, "-p", *_procmail_settings(site, name), _rules(site)]
-    with file.open("rb") as message:
-        return subprocess.Popen(words, stdin=message, **_as_owner(site, name))
 
 
 def maildrop(site: Site, octets: bytes, name: str = "fred") -> None:
@@ -55,10 +51,30 @@ def _rules(site: Site) -> str:
 
 def _run(site: Site, name: str, words: list[str], octets: bytes) -> None:
     octets = octets if octets.endswith(b"\n") else octets + b"\n"
-    done = subprocess.run(
-        words, input=octets, capture_output=True, check=False, timeout=60, **_as_owner(site, name)
-    )
+    with _no_spool_of_its_own(site.user(name).uid):
+        done = subprocess.run(
+            words,
+            input=octets,
+            capture_output=True,
+            check=False,
+            timeout=60,
+            **_as_owner(site, name),
+        )
     assert done.returncode == 0, f"{words[0]}: {done.stderr.decode()}"
+
+
+@contextmanager
+def _no_spool_of_its_own(uid: int) -> Iterator[None]:
+    """procmail makes an empty spool for the account it runs as, wherever the mail goes."""
+    try:
+        spool = Path("/var/mail") / pwd.getpwuid(uid).pw_name
+    except KeyError:
+        yield
+        return
+    was_there = spool.exists()
+    yield
+    if IS_ROOT and not was_there:
+        spool.unlink(missing_ok=True)
 
 
 def _as_owner(site: Site, name: str) -> dict[str, Any]:

@@ -37,11 +37,6 @@ class Process:
         return self._stat()[:1] not in ([], ["Z"], ["X"])
 
     @property
-    def parent(self) -> int:
-        """The pid of its parent."""
-        return int(self._stat()[1])
-
-    @property
     def session(self) -> int:
         """The session it belongs to; 0 when it has ended."""
         fields = self._stat()
