@@ -86,6 +86,26 @@ class TestCiphers:
         client.set_ciphers("ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256")
         assert connected(made, client).tls.cipher()[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"  # type: ignore[index]
 
+    def test_in_1_3_the_one_with_the_quickest_handshake_comes_first(
+        self, made: SSL.Context
+    ) -> None:
+        talk = connected(made, client_of(Version.TLSv1_3))
+        assert talk.tls.cipher()[0] == "TLS_AES_128_GCM_SHA256"  # type: ignore[index]
+
+    @pytest.mark.parametrize("wanted", ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+    def test_in_1_3_who_wants_another_gets_it(self, made: SSL.Context, wanted: str) -> None:
+        client = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        client.set_tls13_ciphersuites(wanted.encode())
+        peer, server = SSL.Connection(client, None), TlsStream(made)
+        peer.set_connect_state()
+        with pytest.raises(SSL.WantReadError):
+            peer.do_handshake()
+        server.feed(peer.bio_read(65536))
+        server.handshake()
+        peer.bio_write(server.outgoing())
+        peer.do_handshake()
+        assert peer.get_cipher_name() == wanted
+
     def test_a_site_may_choose(self, chain: str) -> None:
         made = context.make([Pair(chain)], ciphers="ECDHE-ECDSA-AES256-GCM-SHA384")
         talk = connected(made, client_of(Version.TLSv1_2))
