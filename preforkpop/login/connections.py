@@ -21,7 +21,6 @@ from preforkpop.ipc.scoreboard import Slot
 from preforkpop.login.client import Client, Phase
 from preforkpop.login.crowd import Crowd
 from preforkpop.pop3.authorization import Authorization
-from preforkpop.tls.stream import StreamError
 
 MAXIMUM_UNSENT: Final = 262144
 """Octets that wait for a client: twice a piece of the relay, or some hundreds of answers before
@@ -178,15 +177,12 @@ class Connections:
             self.gone(client)
             return
         self.detach(client)
-        understands = client.phase is not Phase.HANDSHAKE
+        if client.phase is Phase.HANDSHAKE:
+            octets = b""  # it would not understand them
         client.phase = Phase.CLOSING
         try:
-            if octets and understands:
-                self.send(client, octets)
-            if client.tls is not None:
-                client.tls.close()
-                self.send_raw(client, client.tls.outgoing())
-        except (OSError, StreamError):
+            self.send_raw(client, octets if client.tls is None else client.tls.close(octets))
+        except OSError:
             client.outward = b""
         if client.outward:
             client.deadline = time.monotonic() + patience

@@ -127,11 +127,13 @@ class Dialogue:
 
     def _shake_hands(self, client: Client, stream: TlsStream) -> bool:
         """Whether the handshake is complete; nothing that was said before it counts."""
-        complete = stream.handshake()
-        self._connections.send_raw(client, stream.outgoing())
-        if complete:
-            client.phase = Phase.AUTHORIZATION
-            client.machine.tls_started()
-            if not client.greeted:
-                self._greet(client)
-        return complete
+        if not stream.handshake():
+            self._connections.send_raw(client, stream.outgoing())
+            return False
+        client.phase = Phase.AUTHORIZATION
+        client.machine.tls_started()
+        if client.greeted:
+            self._connections.send_raw(client, stream.outgoing())
+        else:
+            self._greet(client)  # in one write with the end of the handshake
+        return True

@@ -12,12 +12,14 @@ blocks in its write, as it would on the client's own socket.
 The relay begins with the worker's first word: until then the client's octets may still belong to
 AUTHORIZATION. The client's end of file is passed on as a half-close, so that a client that has sent
 everything and waits for the answers gets them. The worker's end of file ends the session when all
-is sent. A worker that ends without a word was never there: auth or the worker died on the way.
+is sent; if a hang-up announces it, the last words and the good-bye are one write. A worker that
+ends without a word was never there: auth or the worker died on the way.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
 from math import inf
@@ -35,6 +37,7 @@ its mail may hold one piece here."""
 
 _READ: Final = RECORD + 1024  # a record, whatever its overhead
 _NO_WAIT: Final = int(socket.MSG_DONTWAIT)
+_HANG_UP: Final = select.EPOLLHUP  # a worker's: nothing comes behind what can be read now
 
 NO_SESSION: Final = reply.error("The session could not be started, try again later", "SYS/TEMP")
 
@@ -53,17 +56,16 @@ class Relay:
 
     def ready(self, client: Client, descriptor: int, events: int) -> None:
         """Something can move on one of the client's descriptors."""
-        with contextlib.suppress(BlockingIOError):
-            if descriptor == client.descriptor:
-                if client.outward and events & ~IN:
-                    self._flush_outward(client)
-                if events & ~OUT and not client.inward and not client.half_closed:
-                    self._from_client(client)
-            else:
-                if client.inward and events & ~IN:
-                    self._flush_inward(client)
-                if events & ~OUT and not client.outward:
-                    self._from_worker(client)
+        if descriptor == client.descriptor:
+            if client.outward and events & ~IN:
+                self._flush_outward(client)
+            if events & ~OUT and not client.inward and not client.half_closed:
+                self._from_client(client)
+        else:
+            if client.inward and events & ~IN:
+                self._flush_inward(client)
+            if events & ~OUT and not client.outward:
+                self._from_worker(client, last=bool(events & _HANG_UP))
         if client.phase is Phase.RELAY:
             self._connections.watch(client)
 
@@ -72,7 +74,10 @@ class Relay:
     def _from_client(self, client: Client) -> None:
         """Decrypt what the client sent; its end of file becomes a half-close."""
         assert client.tls is not None
-        data = client.sock.recv(_READ, _NO_WAIT)
+        try:
+            data = client.sock.recv(_READ, _NO_WAIT)
+        except BlockingIOError:
+            return
         if data:
             client.tls.feed(data)
             self._decrypt(client)
@@ -114,16 +119,21 @@ class Relay:
 
     # ------------------------------------------------------------------ outward
 
-    def _from_worker(self, client: Client) -> None:
+    def _from_worker(self, client: Client, *, last: bool) -> None:
         """Encrypt a piece of what the worker sent; its end of file ends the session."""
         assert client.relay is not None and client.tls is not None
         try:
             size = client.relay.recv_into(self._piece, PIECE, _NO_WAIT)
+        except BlockingIOError:
+            return
         except ConnectionResetError:  # it closed without reading everything
             size = 0
         if not size:
             first = client.phase is Phase.VERDICT
             self._connections.end(client, NO_SESSION if first else b"", self._timeout)
+            return
+        if last and size < PIECE:
+            self._connections.end(client, bytes(self._view[:size]), self._timeout)
             return
         self._to_client(client, client.tls.encrypt(self._view[:size]))
         if client.phase is Phase.VERDICT:

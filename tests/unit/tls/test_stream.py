@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import ssl
 from pathlib import Path
@@ -100,6 +101,20 @@ class TestPlaintext:
         client.send(octets)
         assert received(client.server) == octets
 
+    @given(cuts=st.lists(st.integers(0, 60_000), max_size=12))
+    def test_it_may_come_in_any_pieces(self, server_context: SSL.Context, cuts: list[int]) -> None:
+        client = MemoryClient(TlsStream(server_context), certificates.client_context())
+        client.handshake()
+        octets = random.Random(1).randbytes(50_000)
+        for size in (6, 0, RECORD, 30_000):
+            client.tls.write(octets[:size])
+        sent = client.outgoing.read()
+        found = b""
+        for start, end in itertools.pairwise([0, *sorted(cuts), len(sent)]):
+            client.server.feed(sent[start:end])
+            found += received(client.server)
+        assert found == octets[:6] + octets[:RECORD] + octets[:30_000]
+
     def test_a_part_of_a_buffer(self, client: MemoryClient) -> None:
         buffer = bytearray(b"+OK 1234567890\r\n")
         encrypted = client.server.encrypt(memoryview(buffer)[:4])
@@ -134,10 +149,14 @@ class TestPlaintext:
 
 class TestEnd:
     def test_close_notify_is_said(self, client: MemoryClient) -> None:
-        client.server.close()
-        client.to_client()
+        client.to_client(client.server.close())
         assert client.read() == b""
         client.tls.unwrap()  # without ours, the client would want to read
+
+    def test_the_last_words_come_before_it(self, client: MemoryClient) -> None:
+        client.to_client(client.server.close(b"+OK signing off\r\n"))
+        assert client.read() == b"+OK signing off\r\n"
+        client.tls.unwrap()
 
     def test_close_notify_is_heard(self, client: MemoryClient) -> None:
         client.tls.write(b"QUIT\r\n")
@@ -157,8 +176,7 @@ class TestEnd:
 
     def test_an_end_before_the_handshake_is_silent(self, server_context: SSL.Context) -> None:
         server = TlsStream(server_context)
-        server.close()
-        assert server.outgoing() == b""
+        assert server.close() == b""
 
 
 def test_renegotiation_is_refused(server_context: SSL.Context) -> None:
