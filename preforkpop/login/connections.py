@@ -6,7 +6,8 @@ closed and given out again while its event was under way gets one that is not it
 system call that decides, and one that would block changes nothing.
 
 A descriptor with which nothing can be done at the moment is taken out of the epoll set, because a
-hang-up would be reported for ever.
+hang-up would be reported for ever. A client that speaks TLS and waits for its worker is left in
+until it is reported, as most say nothing meanwhile (``Server._ready``).
 """
 
 from __future__ import annotations
@@ -108,27 +109,28 @@ class Connections:
             self._change(client.descriptor, client.watching, events)
             client.watching = events
         if client.relay is not None:
-            events = client.relay_interest()
-            if events != client.watching_relay:
-                self._change(client.relay.fileno(), client.watching_relay, events)
-                client.watching_relay = events
+            self._watch_relay(client, client.relay)
+
+    def _watch_relay(self, client: Client, relay: socket.socket) -> None:
+        events = client.relay_interest()
+        if events != client.watching_relay:
+            self._change(relay.fileno(), client.watching_relay, events)
+            client.watching_relay = events
 
     def attach(self, client: Client, relay: socket.socket) -> None:
         """Wait for a worker's first word on this socket."""
         client.relay = relay
         self._by_descriptor[relay.fileno()] = client
-        self.watch(client)
+        self._watch_relay(client, relay)
 
     def detach(self, client: Client) -> None:
         """Close the socket to the worker."""
         relay, client.relay = client.relay, None
         if relay is None:
             return
-        if client.watching_relay:
-            self._epoll.unregister(relay.fileno())
-            client.watching_relay = 0
+        client.watching_relay = 0
         del self._by_descriptor[relay.fileno()]
-        relay.close()
+        relay.close()  # nobody else has this end, so epoll forgets it too
 
     def _change(self, descriptor: int, watching: int, events: int) -> None:
         if not watching:

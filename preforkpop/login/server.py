@@ -48,6 +48,9 @@ Arguments = ParamSpec("Arguments")
 SWEEP: Final = 1.0
 """Seconds between two looks for clients whose time is over."""
 
+EVENTS: Final = 64
+"""Events taken at once; for as many as epoll offers, it would want 12 kB each time."""
+
 STOPPING: Final = reply.error("The server is stopping, try again later", ResponseCode.SYS_TEMP)
 TOO_SLOW: Final = reply.error("No login in time; closing the connection.")
 CROWDED: Final = reply.error("Too many connections; closing the oldest.", ResponseCode.SYS_TEMP)
@@ -115,10 +118,13 @@ class Server:
         find = self._connections.find
         with self._epoll:
             while self._serving():
-                for descriptor, events in self._epoll.poll(self._patience()):
+                for descriptor, events in self._epoll.poll(self._patience(), EVENTS):
                     client = find(descriptor)
                     if client is not None:
-                        self._attend(client, self._ready, descriptor, events)
+                        try:
+                            self._ready(client, descriptor, events)
+                        except Exception as error:
+                            self._failed(client, error)
                     elif descriptor == admitted:
                         self._take_admitted()
                     elif descriptor == verdicts:
@@ -150,27 +156,36 @@ class Server:
         """Do something for a client; what goes wrong ends this client, and no other."""
         try:
             action(client, *arguments, **options)
-        except BlockingIOError:
-            return
-        except StreamError as error:
-            self._dialogue.cut_off(client, error)
-        except OSError:
-            self._connections.gone(client)
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            self._log.error(
-                f"a client was cut off by a fault: {type(error).__name__}"
-                f" ({os.path.basename(where.filename)}:{where.lineno})"
-            )
-            self._connections.gone(client)
+            self._failed(client, error)
+
+    def _failed(self, client: Client, error: Exception) -> None:
+        """What went wrong ends this client, unless it would only have had to wait."""
+        match error:
+            case BlockingIOError():
+                return
+            case StreamError():
+                self._dialogue.cut_off(client, error)
+                return
+            case OSError():
+                pass
+            case _:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                self._log.error(
+                    f"a client was cut off by a fault: {type(error).__name__}"
+                    f" ({os.path.basename(where.filename)}:{where.lineno})"
+                )
+        self._connections.gone(client)
 
     def _ready(self, client: Client, descriptor: int, events: int) -> None:
         if client.phase is Phase.RELAY or descriptor != client.descriptor:
             self._relay.ready(client, descriptor, events)
         elif client.outward:
             self._connections.flush(client)
-        elif client.watching:
+        elif client.interest():
             self._dialogue.read(client)
+        else:
+            self._connections.watch(client)
 
     # ------------------------------------------------------------------ connections come
 
