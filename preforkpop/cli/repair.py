@@ -15,9 +15,10 @@ from collections.abc import Callable
 from preforkpop.cli.command import add_config
 from preforkpop.config import reader
 from preforkpop.maildrop.base import MaildropError
-from preforkpop.master.repairs import repair_for
 from preforkpop.system import process
+from preforkpop.system.accounts import mail_group
 from preforkpop.worker import state
+from preforkpop.worker.repair import Repair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Repair one after another, each as its user; 1 when one of them failed."""
     settings = reader.load(arguments.config)
-    repair = repair_for(settings)
+    service = settings.service
+    groups = mail_group(service.mail_group) if service.users == "system" else ()
+    repair = Repair(service.state_dir, settings.maildrop, groups)
     users = arguments.user or state.unfinished(settings.service.state_dir)
     act = repair.plan if arguments.dry_run else repair.carry_out
     failed = 0

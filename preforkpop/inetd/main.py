@@ -27,10 +27,10 @@ from preforkpop.ipc.scoreboard import Scoreboard
 from preforkpop.ipc.wiring import Wiring
 from preforkpop.maildrop.open import prepare as prepare_store
 from preforkpop.master import births, directories
-from preforkpop.master.children import Child, Children
 from preforkpop.master.logs import Logs
 from preforkpop.master.settings import Listener
 from preforkpop.master.shutdown import Shutdown
+from preforkpop.supervision.children import Child, Children
 from preforkpop.system import privileges, process
 from preforkpop.system.accounts import SetupError
 from preforkpop.system.memory import keep_freed_memory
@@ -198,7 +198,7 @@ class Inetd:
         for child in self._children.of("login"):
             os.waitpid(child.pid, 0)  # it has bounds of its own for a client that takes nothing
         self._logs.close()
-        Shutdown(self._children).last("logger")
+        Shutdown(self._children, lambda: None).last("logger")
 
 
 def _ignore(_child: Child, _status: int, _now: float) -> None:

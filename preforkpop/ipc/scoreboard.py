@@ -11,6 +11,7 @@ workers is one pass over a few hundred octets.
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -57,11 +58,29 @@ class Entry:
 class Scoreboard:
     """All slots; made once, by the master."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, descriptor: int = -1) -> None:
+        """A new scoreboard, or the one whose memory a descriptor of another process leads to."""
         self.slots = slots
         self._base = (slots + 63) // 64 * 64
-        self.memory = mmap.mmap(-1, self._base + slots * _SIZE)
-        self.memory[:slots] = bytes((FREE,)) * slots
+        size = self._base + slots * _SIZE
+        new = descriptor < 0
+        self.descriptor = os.memfd_create("scoreboard", os.MFD_CLOEXEC) if new else descriptor
+        if new:
+            os.ftruncate(self.descriptor, size)
+        self.memory = mmap.mmap(self.descriptor, size)
+        if new:
+            self.memory[:slots] = bytes((FREE,)) * slots
+
+    def close(self) -> None:
+        """Give up the descriptor; the memory stays while it is used."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def forget(self) -> None:
+        """Unmap the memory; nothing may use the scoreboard any more in this process."""
+        self.close()
+        self.memory.close()
 
     def slot(self, number: int) -> Slot:
         """The writer's view of a slot; only the process the slot belongs to may hold it."""

@@ -3,27 +3,32 @@
 Everything here runs in a child right after its fork from the master or from an inetd process, as
 root when the server was started as root, and hands over to that process's own ``main``. Those are
 imported here and nowhere else in the master, and after the fork, so that no process carries
-another's libraries. The worker's modules are the exception: they are imported once, before, as
-workers are forked by the thousand.
+another's libraries.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import random
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preforkpop.config.settings import Settings
+from preforkpop.ipc.nursing import Nursing
 from preforkpop.ipc.scoreboard import Scoreboard, Slot
 from preforkpop.ipc.wiring import Wiring
 from preforkpop.system import descriptors, privileges, process
 from preforkpop.system.accounts import login_user, mail_user
-from preforkpop.system.log import Log, escape
+from preforkpop.system.log import Log
 from preforkpop.system.signals import as_child
-from preforkpop.worker import main as worker
-from preforkpop.worker.repair import Repair
+
+NURSERY = (
+    "import sys; sys.path[:0] = sys.argv[2:]; from preforkpop.nursery.main import main;"
+    " sys.exit(main(int(sys.argv[1])))"
+)
+"""The nursery's program: without ``site``, so that it imports nothing that it has no use for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +126,28 @@ def auth(common: Common, settings: Settings, wiring: Wiring, board: Scoreboard, 
     return Auth(wiring.attempts.receive, wiring.grants.send, verdicts, verifier, slot, log).run()
 
 
-def worker_process(common: Common, duty: worker.Duty, board: Scoreboard, number: int) -> int:
-    """Become a worker: with virtual users the owner of the mail, with system users root for now."""
-    _begin(common, "worker", duty.jobs.fileno(), duty.wake, duty.stacks)
-    if not duty.becomes_user:
-        privileges.become(*common.identities.mail)
-    privileges.no_new_privileges()
-    random.seed()
-    return worker.Worker(duty, board, board.slot(number), common.log.as_role("worker")).run()
+def nursery(nursing: Nursing) -> int:
+    """Become the nursery: another program, so that nothing of the master is in its memory."""
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    inherited = (told, *nursing.descriptors())
+    descriptors.keep_only((*inherited, tell))
+    as_child()
+    with open(tell, "wb") as pipe:
+        pipe.write(nursing.pack())
+    for descriptor in inherited:
+        os.set_inheritable(descriptor, True)
+    places = {_place_of(package) for package in ("preforkpop", "setproctitle")}
+    os.execv(  # noqa: S606 - there is no shell to be had
+        sys.executable,
+        [sys.executable, "-I", "-S", "-c", NURSERY, str(told), *sorted(places)],
+    )
+
+
+def _place_of(package: str) -> str:
+    """The directory from which a package is imported."""
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.origin is not None
+    return os.path.dirname(os.path.dirname(found.origin))
 
 
 def logger(
@@ -151,12 +170,6 @@ def logger(
         privileges.become(*common.identities.login)
     slot.begin(os.getpid())
     return run(lines, stacks, sinks.make(settings.logging, target))
-
-
-def repair(common: Common, what: Repair, user: str) -> int:
-    """Become the user, and put the maildrop right."""
-    _begin(common, f"repair, {escape(user)}")
-    return what.run(user, common.log.as_role("repair"))
 
 
 def _begin(common: Common, title: str, *keep: int) -> None:

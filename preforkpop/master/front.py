@@ -16,9 +16,9 @@ from preforkpop.ipc import channel
 from preforkpop.ipc.orders import Orders
 from preforkpop.ipc.scoreboard import Scoreboard
 from preforkpop.master import births
-from preforkpop.master.children import Children
 from preforkpop.master.listening import Sockets
-from preforkpop.master.pools import FixedPool, Kind
+from preforkpop.supervision.children import Children
+from preforkpop.supervision.pools import FixedPool, Kind
 from preforkpop.system.sockets import pair
 
 

@@ -13,8 +13,8 @@ import signal
 from preforkpop.config.settings import Settings
 from preforkpop.ipc.scoreboard import Scoreboard
 from preforkpop.master import births
-from preforkpop.master.children import Children
-from preforkpop.master.pools import FixedPool, Kind
+from preforkpop.supervision.children import Children
+from preforkpop.supervision.pools import FixedPool, Kind
 from preforkpop.system.log import Level, Log
 from preforkpop.system.sockets import pair
 

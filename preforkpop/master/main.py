@@ -1,7 +1,7 @@
 """PROCESS master: opens the sockets, forks the pools, watches, and touches no client.
 
 Root all its life when started as root. It reads no octet from the network: its inputs are signals,
-deaths, a wake-up pipe and the control socket. This module is the order of the start and one loop
+deaths and the control socket. This module is the order of the start and one loop
 around one poll; what is decided stands in ``policy``, what the pools do in ``pools``,
 ``generation`` and ``front``, how the server ends in ``shutdown``.
 """
@@ -18,22 +18,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from preforkpop.config.settings import Settings
-from preforkpop.ipc.scoreboard import BUSY, WAITING, Entry
 from preforkpop.ipc.wiring import Pipe
-from preforkpop.maildrop.open import prepare as prepare_store
-from preforkpop.master import births, directories, report
-from preforkpop.master.children import Children
+from preforkpop.master import births, directories, report, workers
 from preforkpop.master.control import Answer, Control
 from preforkpop.master.front import Front
-from preforkpop.master.generation import Generation, Lines
+from preforkpop.master.generation import Generation
 from preforkpop.master.logs import Logs, open_target
 from preforkpop.master.pidfile import PidFile
-from preforkpop.master.policy import Backoff
-from preforkpop.master.repairs import Repairs
 from preforkpop.master.shutdown import Shutdown
 from preforkpop.master.watchdog import Watchdog
+from preforkpop.supervision.children import Children
+from preforkpop.supervision.policy import Backoff
 from preforkpop.system import process
-from preforkpop.system.log import escape
 from preforkpop.system.memory import keep_freed_memory
 from preforkpop.system.signals import SignalPipe
 from preforkpop.system.sockets import AddressError
@@ -106,12 +102,9 @@ class Master:
                 "reload": self._reload_asked,
             },
         )
-        self._woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._lines = Lines(wake, self._logs.stacks_in)
         self._signals = SignalPipe(SIGNALS)
-        self._shutdown = Shutdown(self._children)
+        self._shutdown = Shutdown(self._children, self._kill_workers)
         self._watchdog = Watchdog(self.log)
-        self._repairs = Repairs(self._common, self._children)
         self._generations: list[Generation] = []
         self._served = False
         self._ticked = self._watched = self._login_due = 0.0
@@ -121,7 +114,6 @@ class Master:
         """Serve; ``ready`` is called once, when every stage is at work. The exit status."""
         process.title("master")
         self._pid_file.write()
-        prepare_store(self.settings.maildrop.format)
         gc.collect()
         gc.freeze()
         now = time.monotonic()
@@ -138,7 +130,6 @@ class Master:
                 self._served = True
                 self.log.notice(f"preforkpop {self._version} serves, pid {os.getpid()}")
                 ready()
-                self._repairs.after_a_start(self.settings, now)
         self.log.notice("stopped")
         self._control.close()
         self._logs.close()
@@ -151,13 +142,9 @@ class Master:
     def _wait(self, seconds: float) -> None:
         poller = select.poll()
         poller.register(self._signals.fileno(), select.POLLIN)
-        poller.register(self._woken, select.POLLIN)
         self._control.register(poller)
         for descriptor, _events in poller.poll(seconds * 1000):
-            if descriptor == self._woken:
-                os.read(self._woken, 4096)
-            else:
-                self._control.ready(descriptor)
+            self._control.ready(descriptor)
 
     def _handle_signals(self) -> None:
         for number in self._signals.take():
@@ -172,10 +159,8 @@ class Master:
                     self._reopen_log()
                 case signal.SIGUSR2:
                     self.log.warning("SIGUSR2: this version cannot upgrade a running server")
-                case signal.SIGTTIN:
-                    self._generations[-1].workers.resize(1)
-                case signal.SIGTTOU:
-                    self._generations[-1].workers.resize(-1)
+                case signal.SIGTTIN | signal.SIGTTOU:
+                    self._generations[-1].resize(number)
 
     def _look_after(self, now: float) -> float:
         """Fork what is missing, look at what lives; seconds until the next time."""
@@ -197,14 +182,13 @@ class Master:
         return min((delay for delay in delays if delay), default=TICK)
 
     def _tick(self, now: float) -> None:
-        current = self._generations[-1]
-        current.workers.shrink()
         if now - self._watched >= WATCH_EVERY:
             self._watched = now
             for one in self._generations:
-                self._watchdog.look(one.workers, now)
-        old = [one for one in self._generations[:-1] if not one.finished()]
-        self._generations = [*old, current]
+                self._watchdog.look(one.entries("worker"), one.settings.pool, now)
+        for one in [old for old in self._generations[:-1] if old.finished()]:
+            self._generations.remove(one)
+            one.forget()
 
     # ------------------------------------------------------------------ generations
 
@@ -213,10 +197,9 @@ class Master:
         new = Generation(
             self.settings,
             self._common,
-            self._lines,
+            self._logs.stacks_in,
             self._children,
             self._login_died,
-            self._worker_died,
             admitted,
         )
         new.start(now)
@@ -247,16 +230,10 @@ class Master:
         self._renew(now, self._generations[-1].wiring.admitted)
         return 0.0
 
-    def _worker_died(self, entry: Entry) -> None:
-        if not entry.user:
-            return
-        if not self._shutdown.begun:
-            self._repairs.after_a_death(self.settings, entry.user, time.monotonic())
-        if entry.state in (BUSY, WAITING):
-            self.log.error(
-                f"worker {entry.pid} died in a session of {escape(entry.user)}"
-                f" from {escape(entry.peer)} [{escape(entry.command)}]"
-            )
+    def _kill_workers(self) -> None:
+        for one in self._generations:
+            for entry in one.entries("worker"):
+                workers.send(entry.pid, signal.SIGKILL)
 
     # ------------------------------------------------------------------ orders
 
@@ -288,7 +265,6 @@ class Master:
         self.settings = settings
         self._front.sockets.keep(settings.listeners)
         self._logs.change(settings, target)
-        prepare_store(settings.maildrop.format)
         self._renew(time.monotonic())
         self.log.notice("reloaded")
         return ""

@@ -43,7 +43,7 @@ def status(generations: Sequence[Generation], now: float) -> dict[str, Any]:
             "busy": _count(workers, BUSY),
             "waiting": _count(workers, WAITING),
             "starting": _count(workers, STARTING),
-            "maximum": current.workers.settings.maximum_workers,
+            "maximum": current.pool.maximum_workers,
         },
         "sessions": len(sessions(generations, now)),
         "draining_generations": len(generations) - 1,

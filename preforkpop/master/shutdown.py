@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 
-from preforkpop.master.children import Children
+from preforkpop.supervision.children import Children
 
 ASKED = 5.0  # seconds between SIGTERM and SIGKILL
 LAST = 2.0  # seconds the logger has for the last lines
@@ -21,8 +22,10 @@ LAST = 2.0  # seconds the logger has for the last lines
 class Shutdown:
     """The state of the stop."""
 
-    def __init__(self, children: Children) -> None:
+    def __init__(self, children: Children, kill_workers: Callable[[], None]) -> None:
+        """``kill_workers``: those whose nursery could not end them."""
         self._children = children
+        self._kill_workers = kill_workers
         self._ask_at: float | None = None
         self._kill_at = 0.0
         self._asked = False
@@ -46,9 +49,10 @@ class Shutdown:
         if not self._asked and now >= self._ask_at:
             self._asked = True
             self._kill_at = now + ASKED
-            self._children.signal(signal.SIGTERM, "worker", "auth")
+            self._children.signal(signal.SIGTERM, "nursery", "auth")
         if self._asked and now >= self._kill_at:
-            self._children.signal(signal.SIGKILL, "worker", "auth", "login", "listener")
+            self._kill_workers()
+            self._children.signal(signal.SIGKILL, "nursery", "auth", "login", "listener")
 
     def finished(self) -> bool:
         """Whether all but the logger have ended."""

@@ -43,22 +43,22 @@ def escape(text: str | bytes, limit: int = 128) -> str:
 class Log:
     """Where a process sends its lines; ``role`` names it in each."""
 
-    __slots__ = ("_level", "_lost", "_sock", "_told", "role")
+    __slots__ = ("_lost", "_sock", "_told", "level", "role")
 
     def __init__(self, sock: socket.socket | None, role: str, level: Level = Level.INFO) -> None:
         self._sock = sock
-        self._level = level
+        self.level = level
         self._lost = 0
         self._told: dict[str, tuple[float, int]] = {}
         self.role = role
 
     def as_role(self, role: str) -> Log:
         """The same way to the log under another name."""
-        return Log(self._sock, role, self._level)
+        return Log(self._sock, role, self.level)
 
     def write(self, level: Level, text: str) -> None:
         """Send a line that contains nothing unescaped from outside."""
-        if level > self._level:
+        if level > self.level:
             return
         line = text.encode("utf-8", "backslashreplace")[:MAXIMUM_LINE]
         if self._sock is None:

@@ -44,17 +44,35 @@ def fork(run: Callable[[], int], on_error: Callable[[str], None] | None = None) 
     return pid
 
 
+def fork_lean(run: Callable[[], int], on_error: Callable[[str], None] | None = None) -> int:
+    """Fork as ``fork`` does, without its care for signals, which costs a tenth of a session.
+
+    For a parent whose handlers do nothing but wake its own loop: a signal that comes before the
+    child has set its own handlers is lost on it.
+    """
+    pid = os.fork()
+    if pid == 0:
+        _live(run, on_error)
+    return pid
+
+
 def _child(
     run: Callable[[], int],
     on_error: Callable[[str], None] | None,
     blocked: set[signal.Signals | int],
 ) -> NoReturn:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    _live(run, on_error)
+
+
+def _live(run: Callable[[], int], on_error: Callable[[str], None] | None) -> NoReturn:
+    """In a child: all its life, up to its end."""
     status = EXIT_FAILED
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         status = run()
     except BaseException as error:
         text = escape("".join(traceback.format_exception_only(error)).strip(), 256)

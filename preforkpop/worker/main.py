@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import random
 import signal
 import socket
 import time
@@ -61,7 +60,7 @@ class Worker:
         self._slot = slot
         self._log = log
         self._served = 0
-        self._limit = duty.sessions and duty.sessions + random.randint(0, duty.jitter)  # noqa: S311
+        self._limit = duty.sessions and duty.sessions + _drawn(duty.jitter)
         self._retire = False
         self._session: Session | None = None
 
@@ -157,3 +156,8 @@ class Worker:
     def _recycle(self, _number: int, _frame: object) -> None:
         """SIGUSR1: leave after the session."""
         self._retire = True
+
+
+def _drawn(most: int) -> int:
+    """A number up to this one, at random. (The module random would do work after every fork.)"""
+    return int.from_bytes(os.urandom(4), "big") % (most + 1) if most else 0

@@ -244,6 +244,14 @@ def test_an_auth_process(server: Server, holders: dict[str, Client]) -> None:
     _all_is_well(server, holders, set(TRANSPORTS))
 
 
+def test_the_nursery(server: Server, holders: dict[str, Client]) -> None:
+    server.expect("nursery process .* ended by signal SIGKILL")
+    with Polling(server) as polling:
+        _kill(server, lambda: server.processes("nursery"), polling)
+    assert polling.lost == Counter()
+    _all_is_well(server, holders, set(TRANSPORTS))
+
+
 def test_an_idle_worker(server: Server, holders: dict[str, Client]) -> None:
     server.expect("worker process .* ended by signal SIGKILL|died in a session")
     with Polling(server) as polling:

@@ -18,6 +18,7 @@ ALLOWED = {
     "system": set[str](),
     "tls": set[str](),
     "ipc": {"system"},
+    "supervision": {"ipc", "system"},
     "maildrop": {"pop3", "system"},
     "config": {"system", "auth", "tls"},
     "listener": {"ipc", "system"},
@@ -25,8 +26,9 @@ ALLOWED = {
     "auth": {"ipc", "system", "config"},
     "worker": {"ipc", "system", "pop3", "maildrop"},
     "logger": {"ipc", "system"},
-    "master": {"ipc", "system", "config", "maildrop", "worker"},
-    "inetd": {"ipc", "system", "config", "maildrop", "master", "auth", "worker"},
+    "nursery": {"ipc", "system", "supervision", "maildrop", "worker"},
+    "master": {"ipc", "system", "config", "supervision"},
+    "inetd": {"ipc", "system", "config", "supervision", "maildrop", "master", "auth", "worker"},
 }
 AFTER_THE_FORK = {"births.py": {"listener", "login", "auth", "logger"}}
 """Imports within functions of master/births.py, which run in a child."""

@@ -1,13 +1,13 @@
 """How many workers, and when to fork again after a death. Pure: counts and times are parameters.
 
-Decides for the master (root); ``pools`` acts. The spare pool is kept as Apache's prefork keeps it:
-below ``minimum_spare`` more are forked, twice as many each time the demand lasts, above
+Decides for the master and the nursery; ``pools`` acts. The spare pool is kept as Apache's prefork
+keeps it: below ``minimum_spare`` more are forked, twice as many each time the demand lasts, above
 ``maximum_spare`` one after another is asked to leave.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from preforkpop.master.settings import Pool
 
@@ -36,7 +36,8 @@ def grow(census: Census, pool: Pool, rate: int) -> Growth:
     """How many workers to fork now; asked whenever one took a session or ended, and each second."""
     if census.idle >= pool.minimum_spare:
         return Growth(0, 1)
-    wanted = max(rate, pool.minimum_spare - census.idle)
+    middle = (pool.minimum_spare + pool.maximum_spare) // 2  # several at a time cost less each
+    wanted = max(rate, middle - census.idle)
     wanted = min(wanted, max(pool.maximum_spare - census.idle, 1), MAXIMUM_RATE)
     possible = pool.maximum_workers - census.total
     if possible <= 0:
@@ -48,6 +49,19 @@ def too_many(census: Census, pool: Pool) -> bool:
     """Whether one idle worker is to leave; asked once a second."""
     return census.idle > pool.maximum_spare or (
         census.total > pool.maximum_workers and census.idle > 0
+    )
+
+
+def resized(pool: Pool, by: int, slots: int) -> Pool:
+    """The pool with one worker more or fewer (TTIN, TTOU): spare ones, and the limit with them."""
+    limit = pool.maximum_workers + by
+    if pool.minimum_spare + by < 1 or not 1 <= limit <= slots:
+        return pool
+    return replace(
+        pool,
+        minimum_spare=pool.minimum_spare + by,
+        maximum_spare=pool.maximum_spare + by,
+        maximum_workers=limit,
     )
 
 

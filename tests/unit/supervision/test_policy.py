@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preforkpop.master.policy import LONGEST_DELAY, MAXIMUM_RATE, Backoff, Census, grow, too_many
 from preforkpop.master.settings import Pool
+from preforkpop.supervision.policy import (
+    LONGEST_DELAY,
+    MAXIMUM_RATE,
+    Backoff,
+    Census,
+    grow,
+    too_many,
+)
 
 POOL = Pool(start_workers=8, minimum_spare=4, maximum_spare=16, maximum_workers=150)
 
@@ -17,17 +24,19 @@ def test_enough_spare_workers_need_no_more_and_start_the_rate_again() -> None:
     assert (growth.fork, growth.rate) == (0, 1)
 
 
-def test_missing_spare_workers_are_forked_at_once() -> None:
-    assert grow(Census(total=20, idle=1), POOL, rate=1).fork == 3
+def test_missing_spare_workers_are_forked_at_once_several_at_a_time() -> None:
+    assert grow(Census(total=20, idle=3), POOL, rate=1).fork == 7  # half way to maximum_spare
 
 
 def test_growth_doubles_while_the_demand_lasts() -> None:
     rate, forked = 1, []
     for _ in range(4):
-        growth = grow(Census(total=20, idle=3), POOL, rate)
+        growth = grow(Census(total=20, idle=0), POOL, rate)
         forked.append(growth.fork)
         rate = growth.rate
-    assert forked == [1, 2, 4, 8]
+    assert forked == [10, 10, 10, 10]
+    assert rate == 16
+    assert grow(Census(total=20, idle=0), POOL, rate).fork == 16
 
 
 def test_the_limit_is_told_only_when_all_are_busy() -> None:

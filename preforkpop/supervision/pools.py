@@ -1,8 +1,8 @@
 """Pools of processes: births and deaths of one kind.
 
-Run by the master (root when started as root). Theory of operation: a pool has a range of slots in
-its generation's scoreboard and forks a child for a free slot. A child writes into its slot what it
-does; the master reads the slots' states, counts, asks ``policy``, and acts:
+Run by the master and the nursery (root when started as root). Theory of operation: a pool has a
+range of slots in a scoreboard and forks a child for a free slot. A child writes into its slot what
+it does; its parent reads the slots' states, counts, asks ``policy``, and acts:
 
     a signal, a wake-up by a worker, or a second has passed
         -> reap: a death gives its slot back; an early one is told to the pool's back-off
@@ -20,12 +20,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from preforkpop.ipc.scoreboard import FREE, IDLE, STARTING, Scoreboard
-from preforkpop.master.children import Child, Children
-from preforkpop.master.policy import Backoff, Census, grow, too_many
 from preforkpop.master.settings import Pool as PoolSettings
+from preforkpop.supervision.children import Child, Children
+from preforkpop.supervision.policy import Backoff, Census, grow, resized, too_many
 from preforkpop.system.log import Log
 from preforkpop.system.process import death_text
 
@@ -111,22 +111,12 @@ class WorkerPool:
         self._full = False
 
     def start(self, now: float) -> None:
-        """Fork the first workers."""
-        for slot in list(self.kind.slots())[: self.settings.start_workers]:
-            self.kind.bear(slot, now)
+        """Fork the first workers, beside those that live already."""
+        self._bear(self.settings.start_workers - len(self.kind.living), now)
 
     def resize(self, by: int) -> None:
-        """One worker more or fewer (TTIN, TTOU): spare ones, and the limit with them."""
-        old = self.settings
-        limit = old.maximum_workers + by
-        if old.minimum_spare + by < 1 or not 1 <= limit <= self.kind.count:
-            return
-        self.settings = replace(
-            old,
-            minimum_spare=old.minimum_spare + by,
-            maximum_spare=old.maximum_spare + by,
-            maximum_workers=limit,
-        )
+        """One worker more or fewer (TTIN, TTOU)."""
+        self.settings = resized(self.settings, by, self.kind.count)
 
     def census(self) -> Census:
         """Count the workers."""
@@ -145,11 +135,15 @@ class WorkerPool:
         growth = grow(self.census(), self.settings, self._rate)
         self._rate = growth.rate
         self._tell_full(growth.full)
-        if growth.fork:
-            free = (slot for slot in kind.slots() if slot not in kind.living)
-            for slot, _ in zip(free, range(growth.fork), strict=False):
-                kind.bear(slot, now)
+        self._bear(growth.fork, now)
         return 0.0
+
+    def _bear(self, count: int, now: float) -> None:
+        """Fork so many, as far as there are free slots, the lowest first."""
+        kind = self.kind
+        free = (slot for slot in kind.slots() if slot not in kind.living)
+        for slot, _ in zip(free, range(count), strict=False):
+            kind.bear(slot, now)
 
     def shrink(self) -> None:
         """Ask one idle worker to leave when there are too many; once a second."""

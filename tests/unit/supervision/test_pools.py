@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from preforkpop.ipc.scoreboard import FREE, IDLE, Scoreboard
-from preforkpop.master.children import Child, Children
-from preforkpop.master.pools import FixedPool, Kind, WorkerPool
 from preforkpop.master.settings import Pool
+from preforkpop.supervision.children import Child, Children
+from preforkpop.supervision.pools import FixedPool, Kind, WorkerPool
 from preforkpop.system.log import Log
 
 POOL = Pool(start_workers=2, minimum_spare=2, maximum_spare=3, maximum_workers=4)

@@ -1,6 +1,6 @@
-"""The master's children: who they are, and what became of them.
+"""The children of a process: who they are, and what became of them.
 
-Run by the master (root when started as root).
+Run by the master and the nursery (root when started as root).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from preforkpop.system import process
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process that the master forked."""
+    """A process that was forked."""
 
     pid: int
     role: str
@@ -25,9 +25,14 @@ class Child:
 class Children:
     """All children by pid."""
 
-    def __init__(self, on_fault: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        on_fault: Callable[[str], None],
+        fork: Callable[[Callable[[], int], Callable[[str], None]], int] = process.fork,
+    ) -> None:
         self._by_pid: dict[int, Child] = {}
         self._on_fault = on_fault
+        self._fork = fork
 
     def __len__(self) -> int:
         return len(self._by_pid)
@@ -40,7 +45,7 @@ class Children:
         now: float,
     ) -> Child:
         """Fork a child; ``ended`` is called when it has died."""
-        pid = process.fork(run, self._on_fault)
+        pid = self._fork(run, self._on_fault)
         child = Child(pid, role, now, ended)
         self._by_pid[pid] = child
         return child

@@ -1,0 +1,1 @@
+"""PROCESS nursery: forks the workers."""
