@@ -52,7 +52,11 @@ class Run:
     """A session in a thread of its own, and the client's end of its stream."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, store: Store | Exception, grant: Grant = GRANT
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        store: Store | Exception,
+        grant: Grant = GRANT,
+        timeout: float = 600.0,
     ) -> None:
         self.store = store
         self.places: list[Place] = []
@@ -64,7 +68,7 @@ class Run:
         self.session = Session(
             stream,
             grant,
-            Settings(),
+            Settings(timeout=timeout),
             self.board.slot(0),
             Log(None, "worker"),
             mechanisms=("USER", "PLAIN"),
@@ -88,6 +92,9 @@ class Run:
     def say(self, octets: bytes) -> bytes:
         self.client.sendall(octets)
         return self.client.recv(65536)
+
+    def until_it_ends(self) -> None:
+        self._thread.join(30)
 
     def end(self) -> tuple[bytes, End]:
         """Everything that still comes, and how the session ended."""
@@ -147,6 +154,27 @@ def test_a_client_that_goes_away_removes_nothing(
     logged = capfd.readouterr().err
     assert "Stats: fred 0 0 2 10 192.0.2.7 192.0.2.7" in logged  # marked is not removed
     assert "session of fred from 192.0.2.7 ended: the client closed the connection" in logged
+
+
+def test_a_client_that_is_silent_for_too_long_is_left_without_an_answer_or_an_update(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    run = Run(monkeypatch, store, replace(GRANT, rest=b"DELE 1\r\n"), timeout=0.1)
+    assert run.client.recv(1000).endswith(b"+OK Message 1 has been deleted.\r\n")
+    assert run.client.recv(1000) == b""
+    assert run.end() == (b"", End.TIMEOUT)
+    assert store.updates == []
+
+
+def test_a_client_that_takes_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store(b"x" * 8_000_000)
+    store.chunk = 1_000_000
+    run = Run(monkeypatch, store, replace(GRANT, rest=b"RETR 1\r\n"), timeout=0.1)
+    run.until_it_ends()
+    assert run.ends == [End.STALLED]
+    run.client.close()
 
 
 def test_a_maildrop_that_cannot_be_opened_is_told_to_client_and_log(
