@@ -36,7 +36,7 @@ def _make(key: str, path: str, mode: int, owner: tuple[int, int]) -> None:
         try:
             found = os.lstat(path)
         except FileNotFoundError:
-            os.makedirs(path, 0o755)
+            os.makedirs(path, 0o755, exist_ok=True)  # inetd may start several at once
             os.chmod(path, mode)
             if os.geteuid() == 0:
                 os.chown(path, *owner)
