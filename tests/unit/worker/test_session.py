@@ -205,6 +205,20 @@ def test_notes_of_the_store_are_logged(
     assert "fred: the index was made anew" in capfd.readouterr().err
 
 
+def test_the_title_names_the_message_that_is_being_sent(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(session_module.process, "title", titles.append)
+    run = Run(monkeypatch, store)
+    run.client.recv(1000)
+    for command in (b"STAT\r\n", b"RETR 2\r\n", b"NOOP\r\n"):
+        run.say(command)
+    run.end()
+    plain = "worker, fred from 192.0.2.7"
+    assert titles == [plain, f"{plain} [RETR 2]", plain]
+
+
 def test_the_scoreboard_says_what_goes_on(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     run = Run(monkeypatch, store)
     run.client.recv(1000)
