@@ -170,6 +170,10 @@ class Update:
             raise changed(self._spool.path)
         self._lock.verify()
         journal.begin_cutting()
+        if self._spool.fstat().st_size != size:  # a disk so slow that the lock grew stale meanwhile
+            self.complete_cut(journal, certain=certain)
+            return
+        self._lock.verify()
         self._truncate(plan.final)
         self.finish(journal, certain=certain)
 
@@ -218,6 +222,7 @@ class Update:
         if not logged:
             raise DamagedJournal("no window in it is whole")
         for window in range(logged[0], journal.windows):
+            self._lock.look()  # between two windows there is an fsync, which may take its time
             span = journal.span(window)
             if window not in logged:
                 journal.log(window, self._pieces(plan.ranges, span))

@@ -47,6 +47,26 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "settled", lambda status, now: True)
 
 
+def test_mail_that_comes_while_the_cut_is_being_recorded_is_not_cut(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is an fsync: on a slow disk an agent may take our lock for a dead one's meanwhile."""
+    begin_cutting = journal.Journal.begin_cutting
+    mail = [message(101), message(102)]
+
+    def slow(self: journal.Journal) -> None:
+        begin_cutting(self)
+        if mail:
+            box.deliver(mail.pop(0))
+
+    monkeypatch.setattr(journal.Journal, "begin_cutting", slow)
+    late = list(mail)
+    update(box, 1, 3)
+    assert not mail
+    assert box.contents() == [*without(STORED, {1, 3}), *late]
+    assert box.left_over() == []
+
+
 class TestRemoval:
     @pytest.mark.parametrize("deleted", ALL_SETS)
     def test_any_messages(self, box: Box, window: int, deleted: set[int]) -> None:
