@@ -58,6 +58,8 @@ class Repair:
     def _become(self, user: str) -> Place | None:
         """The user's maildrop; None when no session has been there yet."""
         directory, uid, gid = state.find(self.state_dir, user)
+        if uid == 0:
+            return None  # its maker died before it was the user's
         if os.geteuid() == 0:
             privileges.become(uid, gid, self.groups)
         path = last_maildrop(directory)

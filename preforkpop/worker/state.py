@@ -30,6 +30,9 @@ def ensure(state_dir: str, user: str, uid: int, gid: int) -> str:
         return _make(path, uid, gid)
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from error
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == 0 == os.geteuid() != uid:
+        _give(path, uid, gid)  # only root can have made it here, and was killed before this
+        return path
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid:
         raise StateError(f"{path} is not a directory of uid {uid}: move it away, or chown it")
     return path
@@ -47,7 +50,7 @@ def find(state_dir: str, user: str) -> tuple[str, int, int]:
         found = os.lstat(path)
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode) or 0 in (found.st_uid, found.st_gid):
+    if not stat.S_ISDIR(found.st_mode):
         raise StateError(f"{path} is not a user's directory")
     return path, found.st_uid, found.st_gid
 
@@ -68,10 +71,17 @@ def unfinished(state_dir: str) -> list[str]:
 def _make(path: str, uid: int, gid: int) -> str:
     try:
         os.mkdir(path, 0o700)
-        if os.geteuid() == 0:
-            os.chown(path, uid, gid, follow_symlinks=False)
     except FileExistsError:
-        return path  # another worker of the same user was quicker
+        pass  # another worker of the same user was quicker
     except OSError as error:
         raise StateError(f"cannot make {path}: {error.strerror}; check state_dir") from error
+    if os.geteuid() == 0:
+        _give(path, uid, gid)
     return path
+
+
+def _give(path: str, uid: int, gid: int) -> None:
+    try:
+        os.chown(path, uid, gid, follow_symlinks=False)
+    except OSError as error:
+        raise StateError(f"cannot chown {path}: {error.strerror}; check state_dir") from error

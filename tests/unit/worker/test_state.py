@@ -36,6 +36,22 @@ def test_root_makes_it_for_somebody_else(state_dir: str) -> None:
     assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)) == (4711, 4712, 0o700)
 
 
+@pytest.mark.root
+def test_one_whose_maker_was_killed_before_it_was_the_users_is_given_to_the_user(
+    state_dir: str,
+) -> None:
+    os.mkdir(f"{state_dir}/users/fred", 0o700)
+    path = state.ensure(state_dir, "fred", 4711, 4712)
+    assert (os.stat(path).st_uid, os.stat(path).st_gid) == (4711, 4712)
+
+
+@pytest.mark.root
+def test_one_of_another_user_stays_that_users(state_dir: str) -> None:
+    state.ensure(state_dir, "fred", 4711, 4712)
+    with pytest.raises(state.StateError, match="is not a directory of uid 4713"):
+        state.ensure(state_dir, "fred", 4713, 4713)
+
+
 def test_a_link_in_its_place_is_refused(state_dir: str, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "users" / "fred").symlink_to(tmp_path / "elsewhere")
@@ -44,9 +60,11 @@ def test_a_link_in_its_place_is_refused(state_dir: str, tmp_path: Path) -> None:
 
 
 def test_a_directory_of_somebody_else_is_refused(state_dir: str) -> None:
-    ensure(state_dir)
+    path = Path(ensure(state_dir))
+    if os.geteuid() == 0:
+        os.chown(path, 4711, 4711)
     with pytest.raises(state.StateError, match="chown it"):
-        ensure(state_dir, os.geteuid() + 1)
+        ensure(state_dir, 4712)
 
 
 def test_a_state_dir_that_is_missing_is_named(tmp_path: Path) -> None:
