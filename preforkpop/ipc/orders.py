@@ -15,9 +15,6 @@ from typing import Any
 from preforkpop.ipc.channel import MessageError
 from preforkpop.listener.settings import Admission
 
-MAXIMUM_SOCKETS = 250
-"""SCM_RIGHTS carries 253 descriptors (unix(7))."""
-
 
 @dataclass(frozen=True, slots=True)
 class Orders:
